@@ -1,0 +1,248 @@
+"""The frozen facts that all layers share: lanes, curves, outcomes, findings, answers, studies. numpy only.
+
+A record says what was asked or what happened; it never computes, trains or draws.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Answer",
+    "Cost",
+    "Curve",
+    "Finding",
+    "Lane",
+    "LaneRecord",
+    "Level",
+    "Outcome",
+    "StudyRecord",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Outcome(StrEnum):
+    """How a lane ended; `sentence` explains it to a person."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def sentence(self) -> str:
+        """One sentence in plain words."""
+        return {
+            Outcome.RUNNING: "It has not reached its last step yet.",
+            Outcome.FINISHED: "It was trained to its last step.",
+            Outcome.STOPPED: "It was stopped before its last step, because others were better.",
+            Outcome.DIVERGED: "It diverged: a loss, gradient or weight was not finite, or it ended worse than untrained.",
+            Outcome.FAILED: "It could not be trained: the model's own code raised an error.",
+        }[self]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be done for the lane."""
+        return self is not Outcome.RUNNING
+
+
+class Level(StrEnum):
+    """How much a finding should worry its reader."""
+
+    INFO = "info"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One judgement on curves, with its evidence and a sentence in plain words.
+
+    `name` is short and fixed (`"overfitting"`), `value` the number it rests on (None where there is none),
+    `text` one or two sentences that carry the number too.
+    """
+
+    name: str
+    level: Level
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    """What is trained: a recipe in its text forms, a seed and a length. Equal lanes train alike; this is their key.
+
+    `optimizer` and `schedule` are canonical text (`str()` of the parsed rule or schedule), `lr` the peak rate.
+    """
+
+    optimizer: str
+    schedule: str
+    lr: float
+    seed: int
+    total_steps: int
+
+    @property
+    def strategy(self) -> tuple[str, str]:
+        """(optimizer, schedule): what is compared at its own best rate."""
+        return (self.optimizer, self.schedule)
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's text form, which `Recipe.parse` reads."""
+        return f"{self.optimizer} lr={self.lr!r} {self.schedule}"
+
+
+def _no_floats() -> Floats:
+    return np.empty(0, dtype=np.float64)
+
+
+def _no_ints() -> Ints:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What a lane recorded. Step arrays have one entry per update made; evaluation arrays one per evaluation.
+
+    lr, train_loss, grad_norm: [steps]; entry k belongs to update k (from 0). The loss and gradient are those of the
+    batch *before* the update, and `lr` is the rate applied by it.
+    eval_steps: [evaluations], updates made before each evaluation; the first is 0, the untrained model.
+    valid_loss and each of `metrics`: [evaluations], on the whole validation set, in eval mode.
+    valid_spread: standard deviation over validation batches of the untrained model's loss.
+    path: [steps + 1, parameters], the weights before each update and after the last; only for models of one or two
+    parameters, else None.
+    """
+
+    lr: Floats = field(default_factory=_no_floats)
+    train_loss: Floats = field(default_factory=_no_floats)
+    grad_norm: Floats = field(default_factory=_no_floats)
+    eval_steps: Ints = field(default_factory=_no_ints)
+    valid_loss: Floats = field(default_factory=_no_floats)
+    metrics: Mapping[str, Floats] = field(default_factory=dict)
+    valid_spread: float = 0.0
+    path: Floats | None = None
+
+    @property
+    def steps(self) -> int:
+        """Updates made."""
+        return len(self.lr)
+
+    @property
+    def final_train_loss(self) -> float:
+        """Mean batch loss over the updates between the last two evaluations; NaN when no update was made."""
+        if not self.steps:
+            return float("nan")
+        before = self.eval_steps[self.eval_steps < self.steps]
+        return float(np.mean(self.train_loss[int(before[-1]) if len(before) else 0 :]))
+
+    @property
+    def untrained_loss(self) -> float:
+        """Validation loss before the first update; NaN when it was not measured."""
+        return float(self.valid_loss[0]) if len(self.valid_loss) and self.eval_steps[0] == 0 else float("nan")
+
+    @property
+    def final_valid_loss(self) -> float:
+        """The last validation loss; NaN when nothing was evaluated after the first update."""
+        return float(self.valid_loss[-1]) if len(self.valid_loss) and self.eval_steps[-1] > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LaneRecord:
+    """A lane, its outcome and its curve. `message` explains a failure or divergence (with its step)."""
+
+    lane: Lane
+    outcome: Outcome
+    curve: Curve
+    message: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    def with_findings(self, findings: tuple[Finding, ...]) -> "LaneRecord":
+        """The same lane, judged."""
+        return replace(self, findings=findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a study or answer cost. `runs` = lane_steps / total_steps: the price in full trainings."""
+
+    lane_steps: int
+    runs: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer for one strategy (optimizer and schedule). `None` is "cannot be said"; a finding says why.
+
+    best_tried: the rate with the lowest mean validation loss over seeds; None when no rate learned.
+    lr: the claim; None when it cannot be made (optimum on the edge of the range, nothing learned).
+    interval: holds the best rate at level `confidence`; None with too few seeds or without a claim.
+    equivalent: tried rates that cannot be told apart from the best, ascending.
+    safe_range: the tried rates around the best that lose less than a stated share of the achievable improvement.
+    stability_edge: (largest rate known good, smallest known to diverge); None when none diverged.
+    valid_loss: mean over seeds of the last validation loss at `best_tried`.
+    """
+
+    optimizer: str
+    schedule: str
+    best_tried: float | None
+    lr: float | None
+    interval: tuple[float, float] | None
+    equivalent: tuple[float, ...]
+    safe_range: tuple[float, float] | None
+    stability_edge: tuple[float, float] | None
+    valid_loss: float | None
+    confidence: float
+    findings: tuple[Finding, ...]
+    recipe: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyRecord:
+    """Everything that is known about one question, as it lies in the store.
+
+    `metrics` maps each metric's name to "min" or "max" (which way is better). `plan` and `provenance` are plain
+    JSON values: how lanes are run, and the versions, data hash, device and command they were run with.
+    `seconds` is the wall time spent training so far. `surface` is the loss of a model of one or two parameters on a
+    grid: {"x": [nx], "y": [ny] or null, "loss": [nx] or [ny][nx]}. `answers` (one per strategy) and `findings` (about
+    the whole comparison) are derived from the lanes by `findings.judge`, and empty before that.
+    """
+
+    name: str
+    task: str
+    total_steps: int
+    lanes: tuple[LaneRecord, ...]
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+    seconds: float = 0.0
+    surface: Mapping[str, Any] | None = None
+    answers: tuple[Answer, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def cost(self) -> Cost:
+        """Counted from the lanes' own curves."""
+        lane_steps = sum(record.curve.steps for record in self.lanes)
+        return Cost(lane_steps, lane_steps / max(self.total_steps, 1), self.seconds)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every lane has ended."""
+        return all(record.outcome.ended for record in self.lanes)
+
+    def strategies(self) -> dict[tuple[str, str], list[LaneRecord]]:
+        """Lanes by (optimizer, schedule), in the order they were asked for; within one, by rate and seed."""
+        groups: dict[tuple[str, str], list[LaneRecord]] = {}
+        for record in self.lanes:
+            groups.setdefault(record.lane.strategy, []).append(record)
+        return {key: sorted(group, key=lambda r: (r.lane.lr, r.lane.seed)) for key, group in groups.items()}
