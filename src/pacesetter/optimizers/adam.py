@@ -1,0 +1,78 @@
+"""Adam (Kingma and Ba 2015), with L2 regularization in the gradient."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from pacesetter.optimizers._base import Elementwise, Scalar, settle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["adam"]
+
+
+@final
+@dataclass(frozen=True)
+class adam(Elementwise):
+    """Adam: w <- w - lr * m' / (sqrt(v') + eps), with m, v running means of g and g^2.
+
+    m <- beta1 * m + (1 - beta1) * g and v <- beta2 * v + (1 - beta2) * g^2; m' = m / (1 - beta1^t) and
+    v' = v / (1 - beta2^t) undo the pull of their start at 0 (t counts updates from 1); g = dE/dw + weight_decay * w.
+
+    beta1: memory of the mean gradient, in [0, 1); 0.9 averages over about 10 steps.
+    beta2: memory of the mean square, in [0, 1); 0.999 averages over about 1,000 steps, 0.95 suits short runs.
+    eps: above 0; keeps the step finite where gradients vanish.
+    weight_decay: at least 0, added to the gradient, which the division then rescales; for decay proper see `adamw`.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> str(adam(beta2=0.95))
+    'adam(beta2=0.95)'
+
+    Source: Kingma, Ba: Adam: a method for stochastic optimization (2015). The defaults are the paper's and torch's.
+    """
+
+    adaptive: ClassVar[bool] = True
+    unit: ClassVar[str] = "parameter units per step, for a weight whose gradient keeps its sign and size"
+    counts_steps: ClassVar[bool] = True
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        settle(self, shares="beta1 beta2", positive="eps", not_negative="weight_decay")
+
+    def slots(self) -> dict[str, float]:
+        """The running means of the gradient and of its square."""
+        return {"mean": 0.0, "square": 0.0}
+
+    def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
+        """The step size and the eps in force, both with the bias corrections worked in."""
+        return corrected(lr, step, self.beta1, self.beta2, self.eps)
+
+    def move(
+        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
+    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
+        """One tensor after the update."""
+        if self.weight_decay:
+            grad = grad.add(weight, alpha=self.weight_decay)
+        size, eps = coefficients
+        mean = slots[0].lerp(grad, 1 - self.beta1)
+        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
+        return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
+
+    def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
+        """`torch.optim.Adam`."""
+        return "Adam", {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
+
+
+def corrected(lr: Scalar, step: Scalar, beta1: float, beta2: float, eps: float) -> tuple[Scalar, Scalar]:
+    """Adam's bias corrections, as scalars: the step size and the eps that give the same update without any on tensors.
+
+    lr * (m / a) / (sqrt(v / b) + eps) = (lr * sqrt(b) / a) * m / (sqrt(v) + eps * sqrt(b)),
+    with a = 1 - beta1^t and b = 1 - beta2^t.
+    """
+    root = (1 - beta2**step) ** 0.5
+    return lr * root / (1 - beta1**step), eps * root
