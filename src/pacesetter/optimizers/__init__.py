@@ -1,12 +1,12 @@
 """Rules: how gradients become the next weights. One rule per file, pure functions, the learning rate an argument."""
 
-from pacesetter import textform
 from pacesetter.optimizers._base import Rule
 from pacesetter.optimizers.adagrad import adagrad
 from pacesetter.optimizers.adam import adam
 from pacesetter.optimizers.adamw import adamw
 from pacesetter.optimizers.rmsprop import rmsprop
 from pacesetter.optimizers.sgd import sgd
+from pacesetter.textform import parse_call
 
 __all__ = ["Rule", "adagrad", "adam", "adamw", "names", "parse", "rmsprop", "sgd"]
 
@@ -31,6 +31,6 @@ def parse(text: str | Rule) -> Rule:
     """
     if isinstance(text, Rule):
         return text
-    rule = textform.parse_call(text, "optimizer", _REGISTRY)
+    rule = parse_call(text, "optimizer", _REGISTRY)
     assert isinstance(rule, Rule)
     return rule

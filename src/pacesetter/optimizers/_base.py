@@ -7,8 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pacesetter import textform
 from pacesetter.errors import InputError
+from pacesetter.textform import format_call
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class Rule(ABC):
         """The same rule in `torch.optim`: its class name and all its keyword arguments but `lr`."""
 
     def __str__(self) -> str:
-        return textform.format_call(self)
+        return format_call(self)
 
 
 class Elementwise(Rule):
