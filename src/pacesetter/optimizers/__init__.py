@@ -31,6 +31,4 @@ def parse(text: str | Rule) -> Rule:
     """
     if isinstance(text, Rule):
         return text
-    rule = parse_call(text, "optimizer", _REGISTRY)
-    assert isinstance(rule, Rule)
-    return rule
+    return parse_call(text, "optimizer", _REGISTRY)

@@ -1,0 +1,194 @@
+"""The conformance suite of rules: subclass `RuleConformance`, give it the fixture `rule`, and every fact is tested.
+
+class TestMyRule(RuleConformance):
+    @pytest.fixture
+    def rule(self):
+        return my_rule(beta=0.5)
+"""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pacesetter.optimizers._base import Params, Rule, State
+
+__all__ = ["RuleConformance"]
+
+Named = dict[str, Tensor]
+
+RATE = 0.01
+LANE_RATES = (0.1, 0.01, 0.001)
+
+
+def start(dtype: torch.dtype = torch.float64) -> Named:
+    """Weights of every rank that models have, one of them without dimensions."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"matrix": (5, 3), "vector": (3,), "scalar": ()}
+    return {name: torch.randn(shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
+
+
+@cache
+def examples(index: int, dtype: torch.dtype) -> Tensor:
+    """One batch of random inputs."""
+    generator = torch.Generator().manual_seed(100 + index)
+    return torch.randn(16, 5, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def loss(params: Named, step: int) -> Tensor:
+    """A small network's squared error on data that changes with the step, so that moments have something to follow."""
+    inputs = examples(step % 7, params["matrix"].dtype)
+    hidden = (inputs @ params["matrix"]).tanh()
+    return ((hidden * params["vector"]).sum(-1) + params["scalar"] - inputs[:, 0]).square().mean()
+
+
+def gradients(params: Named, step: int) -> Named:
+    """The gradients of `loss`."""
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+    found = torch.autograd.grad(loss(leaves, step), list(leaves.values()))
+    return dict(zip(leaves, found, strict=True))
+
+
+def named(params: Params) -> Named:
+    """`params` seen as a dict."""
+    return params if isinstance(params, dict) else {"": params}
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    """All tensors of a state or of parameters, in order; fails on a leaf that is none."""
+    if isinstance(tree, dict):
+        return [leaf for value in tree.values() for leaf in leaves(value)]
+    assert isinstance(tree, Tensor), f"a leaf is no tensor: {tree!r}"
+    return [tree]
+
+
+def run(rule: Rule, steps: int, lr: float | Tensor = RATE, dtype: torch.dtype = torch.float64) -> tuple[Named, State]:
+    """Weights and state after some steps from `start`."""
+    params: Params = start(dtype)
+    state = rule.init(params)
+    for step in range(steps):
+        params, state = rule.update(gradients(named(params), step), state, params, lr)
+    return named(params), state
+
+
+class RuleConformance:
+    """What every rule must do. A subclass gives the fixture `rule`."""
+
+    @pytest.fixture
+    def rule(self) -> Rule:
+        """The rule under test."""
+        raise RuntimeError("a subclass of RuleConformance must define the fixture `rule`")
+
+    def test_is_a_value(self, rule: Rule) -> None:
+        """A rule is hashable and cannot be changed."""
+        assert hash(rule) == hash(type(rule)(**vars(rule)))
+        for name in vars(rule):
+            with pytest.raises(AttributeError):
+                setattr(rule, name, 0.5)
+
+    def test_says_what_a_rate_means(self, rule: Rule) -> None:
+        """A rule says in words what a rate of 1 means, and whether it is adaptive."""
+        assert isinstance(rule.unit, str) and rule.unit
+        assert isinstance(rule.adaptive, bool)
+
+    def test_state_keeps_its_form(self, rule: Rule) -> None:
+        """Every leaf of the state is a tensor that keeps its shape, dtype and place over updates."""
+        _, before = run(rule, 0)
+        _, after = run(rule, 3)
+        assert list(before) == list(after)
+        assert [(t.shape, t.dtype) for t in leaves(before)] == [(t.shape, t.dtype) for t in leaves(after)]
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("lr", [RATE, torch.tensor(RATE, dtype=torch.float64)], ids=["float", "tensor"])
+    def test_weights_keep_their_form(self, rule: Rule, lr: float | Tensor, dtype: torch.dtype) -> None:
+        """Weights keep their shape and dtype under a rate of any kind, also weights without dimensions."""
+        after, _ = run(rule, 3, lr, dtype)
+        assert {name: (t.shape, t.dtype) for name, t in after.items()} == {
+            name: (t.shape, dtype) for name, t in start().items()
+        }
+
+    def test_changes_nothing_that_it_is_given(self, rule: Rule) -> None:
+        """Parameters, gradients and state are left as they were."""
+        params, state = run(rule, 2)
+        grads = gradients(params, 2)
+        copies = [leaf.clone() for leaf in leaves(params) + leaves(grads) + leaves(state)]
+        rule.update(grads, state, params, RATE)
+        assert all(
+            torch.equal(a, b) for a, b in zip(leaves(params) + leaves(grads) + leaves(state), copies, strict=True)
+        )
+
+    def test_same_in_same_out(self, rule: Rule) -> None:
+        """Two runs from one start are the same to the bit."""
+        assert all(torch.equal(a, b) for a, b in zip(leaves(run(rule, 5)[0]), leaves(run(rule, 5)[0]), strict=True))
+
+    def test_rate_of_any_kind(self, rule: Rule) -> None:
+        """A rate given as a float or as a tensor does the same."""
+        as_float, _ = run(rule, 5, RATE)
+        as_tensor, _ = run(rule, 5, torch.tensor(RATE, dtype=torch.float64))
+        for name in as_float:
+            torch.testing.assert_close(as_float[name], as_tensor[name], rtol=1e-12, atol=1e-14)
+
+    def test_rate_zero_changes_no_weight(self, rule: Rule) -> None:
+        """At rate 0 no weight changes, decay included: everything that moves a weight is scaled by the rate."""
+        after, _ = run(rule, 3, 0.0)
+        assert all(torch.equal(after[name], tensor) for name, tensor in start().items())
+
+    def test_learns(self, rule: Rule) -> None:
+        """At one rate of a coarse grid, 100 steps lower the loss by a fifth."""
+        untrained = float(loss(start(), 0))
+        ends = [float(loss(run(rule, 100, lr)[0], 0)) for lr in (0.3, 0.1, 0.03, 0.01)]
+        assert min(ends) < 0.8 * untrained
+
+    def test_evaluation_has_the_form_of_the_weights(self, rule: Rule) -> None:
+        """The weights to evaluate have the names, shapes and dtypes of the trained ones."""
+        params, state = run(rule, 3)
+        seen = named(rule.evaluation(params, state))
+        assert {n: (t.shape, t.dtype) for n, t in seen.items()} == {n: (t.shape, t.dtype) for n, t in params.items()}
+
+    def test_tensor_or_dict(self, rule: Rule) -> None:
+        """A lane given as one tensor moves as the same tensor does in a dict."""
+        alone: Params = start()["matrix"]
+        within: Params = {"matrix": start()["matrix"]}
+        state_alone, state_within = rule.init(alone), rule.init(within)
+        for step in range(3):
+            grad = gradients(start(), step)["matrix"]
+            alone, state_alone = rule.update(grad, state_alone, alone, RATE)
+            within, state_within = rule.update({"matrix": grad}, state_within, within, RATE)
+        assert torch.equal(leaves(alone)[0], leaves(within)[0])
+        assert all(torch.equal(a, b) for a, b in zip(leaves(state_alone), leaves(state_within), strict=True))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_lanes_do_not_see_each_other(self, rule: Rule, dtype: torch.dtype) -> None:
+        """Under vmap, lanes with their own rates move as they do one by one, also beside a lane of NaN."""
+        rates = torch.tensor([*LANE_RATES, 0.1], dtype=torch.float64)
+        lanes: Any = {name: tensor.expand(4, *tensor.shape).clone() for name, tensor in start(dtype).items()}
+        state: Any = torch.func.vmap(rule.init)(lanes)
+        for step in range(3):
+            each = [gradients({name: tensor[i] for name, tensor in lanes.items()}, step) for i in range(4)]
+            grads = {name: torch.stack([one[name] for one in each]) for name in lanes}
+            for tensor in grads.values():
+                tensor[3] = float("nan")
+            lanes, state = torch.func.vmap(rule.update)(grads, state, lanes, rates)
+        for i, lr in enumerate(LANE_RATES):
+            for name, tensor in run(rule, 3, torch.tensor(lr, dtype=torch.float64), dtype)[0].items():
+                torch.testing.assert_close(lanes[name][i], tensor)
+        assert all(tensor.dtype == dtype for tensor in lanes.values())
+
+    def test_agrees_with_torch(self, rule: Rule) -> None:
+        """200 steps at a changing rate agree with the rule's optimizer in torch.optim to 1e-10 in float64."""
+        name, arguments = rule.torch_optimizer()
+        theirs = {key: tensor.requires_grad_() for key, tensor in start().items()}
+        optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(list(theirs.values()), lr=RATE, **arguments)
+        ours: Params = start()
+        state = rule.init(ours)
+        for step in range(200):
+            lr = 0.05 * (1 - step / 300)
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.zero_grad()
+            loss(theirs, step).backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            optimizer.step()
+            ours, state = rule.update(gradients(named(ours), step), state, ours, lr)
+        for key, tensor in named(ours).items():
+            torch.testing.assert_close(tensor, theirs[key].detach(), rtol=0, atol=1e-10)
