@@ -2,7 +2,8 @@
 
 The text is read with Python's own grammar, through `ast`, and never evaluated: only a name, its arguments and the
 operators that the caller allows are understood. Values are numbers, `True`/`False`, `None`, words and lists of those.
-What is called are dataclasses, so their fields say which arguments exist, in which order and of which type.
+What is called are dataclasses, so their fields say which arguments exist, in which order and of which type. (A field
+whose argument has another name says so in its metadata, as `{"argument": name}`.)
 """
 
 import ast
@@ -60,12 +61,12 @@ def format_call(value: Any, name: str | None = None) -> str:
     in_order = True
     for position, entry in enumerate(_arguments(type(value))):
         current = getattr(value, entry.name)
-        required = entry.default is MISSING and entry.default_factory is MISSING
+        required = _required(entry)
         bare = in_order and (required or (position == 0 and entry.name == "span"))
         if not required and _same(current, _default(entry)):
             in_order = False
             continue
-        arguments.append(_format_value(current) if bare else f"{entry.name}={_format_value(current)}")
+        arguments.append(_format_value(current) if bare else f"{_argument(entry)}={_format_value(current)}")
         in_order = bare
     return (name or type(value).__name__.lower()) + (f"({', '.join(arguments)})" if arguments else "")
 
@@ -74,8 +75,17 @@ def _arguments(cls: type) -> list[Field[Any]]:
     return [entry for entry in fields(cls) if entry.init]
 
 
+def _argument(entry: Field[Any]) -> str:
+    """The argument that fills a field: of the same name, or of the one that the field's metadata gives."""
+    return str(entry.metadata.get("argument", entry.name))
+
+
 def _default(entry: Field[Any]) -> Any:
     return entry.default if entry.default_factory is MISSING else entry.default_factory()
+
+
+def _required(entry: Field[Any]) -> bool:
+    return entry.default is MISSING and entry.default_factory is MISSING
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -153,8 +163,9 @@ class _Reader(Generic[T]):
         self, name: str, cls: type, node: ast.expr, positional: list[ast.expr], named: list[ast.keyword]
     ) -> dict[str, Any]:
         entries = _arguments(cls)
-        known = [entry.name for entry in entries]
-        hints = typing.get_type_hints(cls)
+        known = [_argument(entry) for entry in entries]
+        types_of_fields = typing.get_type_hints(cls)
+        hints = {_argument(entry): types_of_fields[entry.name] for entry in entries}
         if len(positional) > len(known):
             rule = f"`{name}` takes at most {len(known)} arguments ({', '.join(known) or 'none'})"
             raise self.error(positional[len(known)], f"{rule}, got {len(positional)}")
@@ -170,10 +181,10 @@ class _Reader(Generic[T]):
             if argument in values:
                 raise self.error(value, f"`{argument}` must be given once to `{name}`, got it twice")
             values[argument] = self.fit(argument, value, hints[argument])
-        for entry in entries:
-            if entry.name not in values and entry.default is MISSING and entry.default_factory is MISSING:
-                what = f"`{name}` needs `{entry.name}`, got none: write {name}({', '.join(self._example(entries))})"
-                raise self.error(node, what)
+        required = [_argument(entry) for entry in entries if _required(entry)]
+        for argument in required:
+            if argument not in values:
+                raise self.error(node, f"`{name}` needs `{argument}`, got none: write {name}({', '.join(required)})")
         return values
 
     def fit(self, argument: str, node: ast.expr, hint: Any) -> Any:
@@ -213,10 +224,6 @@ class _Reader(Generic[T]):
         near = get_close_matches(argument, known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`? " if near else ""
         return f"`{argument}` is no argument of `{name}`: {hint}known: {', '.join(known) or 'none'}"
-
-    @staticmethod
-    def _example(entries: list[Field[Any]]) -> list[str]:
-        return [entry.name for entry in entries if entry.default is MISSING and entry.default_factory is MISSING]
 
 
 def _options(hint: Any) -> list[Any]:

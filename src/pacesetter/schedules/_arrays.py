@@ -1,0 +1,154 @@
+"""One formula for numbers, numpy arrays and torch tensors: the few functions that schedules are written with.
+
+A schedule gets its step `k` and a namespace with these functions for k's kind. Branches are taken by `where`, so that
+the same formula serves one step and a million. torch is looked up, never imported: whoever holds a tensor has it.
+"""
+
+import math
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+
+from pacesetter.errors import InputError
+
+__all__ = ["FLOATS", "Namespace", "kind_of"]
+
+
+class Namespace(Protocol):
+    """The functions of one kind of number. `x`, `a` and `b` are of that kind; the rest are plain floats."""
+
+    def clip(self, x: Any, low: float, high: float) -> Any:
+        """`x` held between `low` and `high`."""
+
+    def floor(self, x: Any) -> Any:
+        """The largest whole number not above `x`."""
+
+    def cos(self, x: Any) -> Any:
+        """Cosine of `x` in radians."""
+
+    def abs(self, x: Any) -> Any:
+        """Distance of `x` from 0."""
+
+    def power(self, base: float, x: Any) -> Any:
+        """`base` to the power of `x`."""
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        """`a` where `condition` holds, else `b`."""
+
+
+class _Floats:
+    """Plain numbers through `math`: the path that a training loop takes at each step."""
+
+    @staticmethod
+    def clip(x: float, low: float, high: float) -> float:
+        return low if x < low else high if x > high else x
+
+    @staticmethod
+    def floor(x: float) -> float:
+        return float(math.floor(x))
+
+    @staticmethod
+    def cos(x: float) -> float:
+        return math.cos(x)
+
+    @staticmethod
+    def abs(x: float) -> float:
+        return abs(x)
+
+    @staticmethod
+    def power(base: float, x: float) -> float:
+        return float(base**x)
+
+    @staticmethod
+    def where(condition: bool, a: float, b: float) -> float:
+        return a if condition else b
+
+
+class _Numpy:
+    @staticmethod
+    def clip(x: Any, low: float, high: float) -> Any:
+        return np.clip(x, low, high)
+
+    @staticmethod
+    def floor(x: Any) -> Any:
+        return np.floor(x)
+
+    @staticmethod
+    def cos(x: Any) -> Any:
+        return np.cos(x)
+
+    @staticmethod
+    def abs(x: Any) -> Any:
+        return np.abs(x)
+
+    @staticmethod
+    def power(base: float, x: Any) -> Any:
+        return np.power(base, x)
+
+    @staticmethod
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        return np.where(condition, a, b)
+
+
+class _Torch:
+    """Tensors; free of data-dependent control flow, so it works under `vmap` and `compile`."""
+
+    @staticmethod
+    def clip(x: Any, low: float, high: float) -> Any:
+        return x.clamp(low, high)
+
+    @staticmethod
+    def floor(x: Any) -> Any:
+        return x.floor()
+
+    @staticmethod
+    def cos(x: Any) -> Any:
+        return x.cos()
+
+    @staticmethod
+    def abs(x: Any) -> Any:
+        return x.abs()
+
+    @staticmethod
+    def power(base: float, x: Any) -> Any:
+        return sys.modules["torch"].pow(base, x)
+
+    @staticmethod
+    def where(condition: Any, a: Any, b: Any) -> Any:
+        return sys.modules["torch"].where(condition, a, b)
+
+
+FLOATS: Namespace = _Floats()
+_NUMPY: Namespace = _Numpy()
+_TORCH: Namespace = _Torch()
+
+
+def kind_of(step: Any) -> tuple[Any, Namespace]:
+    """`step` as a number or array of floats, and the namespace to compute with.
+
+    Numbers stay Python numbers; numpy arrays become float64; whole-number tensors become float64 (float32 on devices
+    that have no float64), floating ones keep their type. Raises InputError for negative or non-finite numbers and
+    numpy arrays; a tensor is not looked into (that would stop `vmap`), its negative steps count as step 0.
+    """
+    if isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool):
+        # The chained comparison is false for NaN as well.
+        if not 0 <= step < math.inf:
+            raise InputError(f"`step` must be finite and at least 0 (the first update), got step={step}")
+        return (step if type(step) is int else float(step)), FLOATS
+    if isinstance(step, np.ndarray) and step.dtype.kind in "iuf":
+        steps = step.astype(np.float64)
+        if not (np.isfinite(steps) & (steps >= 0)).all():
+            raise InputError(
+                "`step` must be finite and at least 0 everywhere, got an array with others: leave them out"
+            )
+        return steps, _NUMPY
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(step, torch.Tensor) and not step.is_complex() and step.dtype is not torch.bool:
+        if not step.is_floating_point():
+            step = step.to(torch.float32 if step.device.type == "mps" else torch.float64)
+        return step, _TORCH
+    what = type(step).__name__
+    raise InputError(
+        f"`step` must be a number, a numpy array or a torch tensor, got {what}: convert it with numpy.array"
+    )

@@ -1,0 +1,400 @@
+"""What every schedule is, and the two ways to join them: `a >> b` (then) and `a * b` (times).
+
+A schedule is a frozen value. Nothing in it counts steps: the step is an argument. What a controller such as `plateau`
+has seen so far lies in a state that the caller keeps.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+from pacesetter import textform
+from pacesetter.errors import InputError
+from pacesetter.schedules._arrays import FLOATS, Namespace, kind_of
+from pacesetter.schedules._spans import Span, check_spans, checked_span, lengths, steps_of
+
+__all__ = ["Chain", "Controller", "Kind", "Piece", "Product", "Schedule", "State", "checked_ends", "progress"]
+
+Kind = Literal["constant", "decay", "cyclical", "plateau"]
+State = dict[str, Any]
+
+# From the least to the most specific: a joined schedule is called after the most specific of its pieces.
+_KINDS: tuple[Kind, ...] = ("constant", "decay", "cyclical", "plateau")
+
+
+class Schedule(ABC):
+    """A pure function `(step, total_steps) -> factor`, with `lr(step) = lr * factor` and a peak of 1.
+
+    Two schedules are equal when their texts are. `str()` gives that text, `schedules.parse` reads it. `pure` says
+    whether the factor depends on the step alone; if not, the schedule is a controller: it starts from `init()`, is
+    told a metric by `update` and gives its factor by `factor`. A pure schedule is a controller with an empty state,
+    so code written for controllers serves every schedule.
+
+    >>> from pacesetter import schedules
+    >>> schedule = schedules.warmup(10) >> schedules.cosine(final=0.1)
+    >>> schedule(0, 100), schedule(9, 100), round(schedule(100, 100), 12)
+    (0.1, 1.0, 0.1)
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def pure(self) -> bool:
+        """Whether the factor depends on the step alone."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """What people call it: constant, decay, cyclical or plateau."""
+
+    @property
+    @abstractmethod
+    def span(self) -> Span:
+        """How long it lasts in a chain: steps, a share of the chain, or None for the rest."""
+
+    @final
+    def __call__(self, step: Any, total_steps: int) -> Any:
+        """The factor of update `step` (from 0) in a run of `total_steps`.
+
+        step: a number, or a numpy array or torch tensor of steps; fractional steps are fine. Past its last step a
+        schedule holds its end value. A number gives a float, an array an array of its kind.
+        Raises InputError for a negative step, a span longer than the run, or a controller (it needs its state).
+        """
+        if not self.pure:
+            what = f"`{self}` is a controller and needs its state"
+            raise InputError(f"{what}, got a step only: call factor(state, step, total_steps) with state from init()")
+        return self.factor({}, step, total_steps)
+
+    @final
+    def factor(self, state: Mapping[str, Any], step: Any, total_steps: int) -> Any:
+        """The factor of update `step` given the state; the arguments and errors are those of a call."""
+        k, xp = kind_of(step)
+        try:
+            value = self._at(state, k, self._steps(_checked_total(total_steps)), xp)
+        except KeyError:
+            raise _foreign_state(self, state) from None
+        return float(value) if xp is FLOATS else value
+
+    @final
+    def update(self, state: State, metric: float, step: float, total_steps: int) -> State:
+        """The state after `metric` was measured; `step` is the number of updates made so far. `state` is not changed.
+
+        In a chain only the piece that the next update belongs to hears of the metric.
+        """
+        k, xp = kind_of(step)
+        if xp is not FLOATS:
+            raise InputError(f"`step` must be one number for an update, got {type(step).__name__}")
+        try:
+            return self._observe(state, float(metric), k, self._steps(_checked_total(total_steps)))
+        except KeyError:
+            raise _foreign_state(self, state) from None
+
+    def init(self) -> State:
+        """The state before the first metric: plain data, ready for JSON. Empty for a pure schedule."""
+        return {}
+
+    @final
+    def validate(self, total_steps: int) -> None:
+        """Raises InputError, with the numbers, when the spans do not fit into `total_steps`."""
+        self._check(self._steps(_checked_total(total_steps)))
+
+    @final
+    def __rshift__(self, other: "Schedule") -> "Schedule":
+        return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
+
+    @final
+    def __mul__(self, other: "Schedule") -> "Schedule":
+        return Product((self, other)) if isinstance(other, Schedule) else NotImplemented
+
+    # Equality goes by text, because in Python 1 == 1.0 while here the one is a step and the other the whole run.
+    @final
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schedule) and type(self) is type(other) and str(self) == str(other)
+
+    @final
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @final
+    def __repr__(self) -> str:
+        return str(self)
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+    @abstractmethod
+    def _steps(self, whole: int) -> int:
+        """Its own length in a run of `whole` steps."""
+
+    @abstractmethod
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
+        """The factor at its own step `k` (from 0, may lie past the end) when it is `n` steps long."""
+
+    def _observe(self, state: State, metric: float, k: float, n: int) -> State:
+        """The state after `metric` at its own step `k`, when it is `n` steps long."""
+        return state
+
+    def _inside(self, n: int) -> list[tuple["Schedule", int]]:
+        """The pieces it is made of and their lengths when it is `n` steps long; InputError when they do not fit."""
+        return []
+
+    @final
+    def _check(self, n: int) -> None:
+        for piece, length in self._inside(n):
+            piece._check(length)
+
+
+class _Named(Schedule):
+    """A schedule with a name and a span of its own. A subclass is a frozen dataclass whose first field is `span`."""
+
+    __slots__ = ()
+    KIND: ClassVar[Kind]
+
+    @property
+    def kind(self) -> Kind:
+        return self.KIND
+
+    def __post_init__(self) -> None:
+        if self.span is not None:
+            object.__setattr__(self, "span", checked_span("span", self.span))
+        self._validate()
+
+    def _validate(self) -> None:
+        """Raises InputError for an argument out of range, and brings arguments to their canonical type."""
+
+    def __str__(self) -> str:
+        return textform.format_call(self)
+
+    def _steps(self, whole: int) -> int:
+        if self.span is None:
+            return whole
+        n = steps_of(self.span, whole)
+        if n > whole:
+            got = f"got span={n} and total_steps={whole} in {self}"
+            raise InputError(f"`span` must fit into `total_steps`, {got}: shorten it or train longer")
+        return n
+
+    def _keep(self, name: str, low: float, high: float, why: str, called: str = "") -> None:
+        """Holds the number `name` to [low, high] and makes it a float, so that equal schedules print alike.
+
+        `called` is the argument's name where it differs from the field's.
+        """
+        value = getattr(self, name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if isinstance(value, bool | str) or not low <= number <= high:
+            argument = called or name
+            raise InputError(f"`{argument}` must be a number in [{low:g}, {high:g}] ({why}), got {argument}={value!r}")
+        object.__setattr__(self, name, number)
+
+
+class Piece(_Named):
+    """A pure schedule with a name: it gives its `_shape`; past its end it is held by its last argument."""
+
+    __slots__ = ()
+
+    @property
+    def pure(self) -> bool:
+        return True
+
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
+        return self._shape(xp.clip(k, 0, n), n, xp)
+
+    @abstractmethod
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+        """The factor at `k` in [0, n]; n is 0 where a chain left the piece no step."""
+
+
+class Controller(_Named):
+    """A schedule with a name that reacts to a metric: it gives its `init`, `_observe` and `_level`."""
+
+    __slots__ = ()
+
+    @property
+    def pure(self) -> bool:
+        return False
+
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
+        return k * 0.0 + self._level(state)
+
+    @abstractmethod
+    def _level(self, state: Mapping[str, Any]) -> float:
+        """The factor in this state, the same for every step."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Chain(Schedule):
+    """`a >> b >> ...`: one after the other. At most one piece leaves its span out and takes the rest.
+
+    The last piece holds its end. Raises InputError when shares add up to more than 1, or to 1 beside a rest.
+    """
+
+    pieces: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", _flat(Chain, self.pieces))
+        check_spans([piece.span for piece in self.pieces], str(self))
+
+    @property
+    def pure(self) -> bool:
+        return all(piece.pure for piece in self.pieces)
+
+    @property
+    def kind(self) -> Kind:
+        return _most_specific(self.pieces)
+
+    @property
+    def span(self) -> Span:
+        return None
+
+    def __str__(self) -> str:
+        return " >> ".join(map(str, self.pieces))
+
+    def init(self) -> State:
+        return _joint_state(self)
+
+    def _steps(self, whole: int) -> int:
+        return whole
+
+    def _lengths(self, n: int) -> list[int]:
+        return lengths([piece.span for piece in self.pieces], n, self)
+
+    def _inside(self, n: int) -> list[tuple[Schedule, int]]:
+        return list(zip(self.pieces, self._lengths(n), strict=True))
+
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
+        sizes = self._lengths(n)
+        if xp is FLOATS:
+            place, start = _active(sizes, k)
+            return self.pieces[place]._at(_inner(state, place), k - start, sizes[place], xp)
+        value: Any = None
+        start = 0
+        for place, piece in enumerate(self.pieces):
+            mine = piece._at(_inner(state, place), xp.clip(k - start, 0, float("inf")), sizes[place], xp)
+            value = mine if place == 0 else xp.where(k < start, value, mine)
+            start += sizes[place]
+        return value
+
+    def _observe(self, state: State, metric: float, k: float, n: int) -> State:
+        if self.pure:
+            return state
+        sizes = self._lengths(n)
+        place, start = _active(sizes, k)
+        states = list(state["pieces"])
+        states[place] = self.pieces[place]._observe(states[place], metric, k - start, sizes[place])
+        return {"pieces": states}
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Product(Schedule):
+    """`a * b * ...`: the factors multiplied. In a chain it takes the span that all its factors share, else the rest."""
+
+    pieces: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", _flat(Product, self.pieces))
+
+    @property
+    def pure(self) -> bool:
+        return all(piece.pure for piece in self.pieces)
+
+    @property
+    def kind(self) -> Kind:
+        return _most_specific(self.pieces)
+
+    @property
+    def span(self) -> Span:
+        first = self.pieces[0].span
+        shared = all(piece.span == first and type(piece.span) is type(first) for piece in self.pieces)
+        return first if shared else None
+
+    def __str__(self) -> str:
+        return " * ".join(f"({piece})" if isinstance(piece, Chain) else str(piece) for piece in self.pieces)
+
+    def init(self) -> State:
+        return _joint_state(self)
+
+    def _steps(self, whole: int) -> int:
+        # With a shared span every factor has the same length, so the first can answer for all.
+        return whole if self.span is None else self.pieces[0]._steps(whole)
+
+    def _length(self, piece: Schedule, n: int) -> int:
+        return piece._steps(n) if self.span is None else n
+
+    def _inside(self, n: int) -> list[tuple[Schedule, int]]:
+        return [(piece, self._length(piece, n)) for piece in self.pieces]
+
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
+        value: Any = 1.0
+        for place, piece in enumerate(self.pieces):
+            value = value * piece._at(_inner(state, place), k, self._length(piece, n), xp)
+        return value
+
+    def _observe(self, state: State, metric: float, k: float, n: int) -> State:
+        if self.pure:
+            return state
+        pairs = zip(self.pieces, state["pieces"], strict=True)
+        return {"pieces": [piece._observe(mine, metric, k, self._length(piece, n)) for piece, mine in pairs]}
+
+
+def progress(k: Any, n: int, ends: str, xp: Namespace) -> Any:
+    """u in [0, 1]: how far `k` is through `n` steps. k/n ("after": 1 at the first step after), or k/(n-1) ("last")."""
+    if n == 0:
+        return k * 0.0 + 1.0
+    return k / n if ends == "after" else xp.clip(k / max(n - 1, 1), 0.0, 1.0)
+
+
+def checked_ends(ends: str) -> None:
+    """Raises InputError unless `ends` names one of the two conventions of `progress`."""
+    if ends not in ("after", "last"):
+        raise InputError(f"`ends` must be after or last, got ends={ends!r}")
+
+
+def _checked_total(total_steps: Any) -> int:
+    if type(total_steps) is int and total_steps >= 1:
+        return total_steps
+    whole = (
+        hasattr(total_steps, "__index__") and not isinstance(total_steps, bool) and getattr(total_steps, "ndim", 0) == 0
+    )
+    if whole and int(total_steps) >= 1:
+        return int(total_steps)
+    raise InputError(f"`total_steps` must be a whole number of steps from 1, got total_steps={total_steps!r}")
+
+
+def _flat(cls: type[Chain] | type[Product], pieces: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    """A chain of chains is one chain, and so for products: both are associative."""
+    return tuple(part for piece in pieces for part in (piece.pieces if isinstance(piece, cls) else (piece,)))
+
+
+def _foreign_state(schedule: Schedule, state: Mapping[str, Any]) -> InputError:
+    return InputError(f"`state` must come from init() of `{schedule}`, got state={state!r}: start with init()")
+
+
+def _most_specific(pieces: tuple[Schedule, ...]) -> Kind:
+    return max((piece.kind for piece in pieces), key=_KINDS.index)
+
+
+def _joint_state(schedule: Chain | Product) -> State:
+    return {} if schedule.pure else {"pieces": [piece.init() for piece in schedule.pieces]}
+
+
+def _inner(state: Mapping[str, Any], place: int) -> Mapping[str, Any]:
+    # A pure joined schedule has an empty state all the way down.
+    inner: Mapping[str, Any] = state["pieces"][place] if state else state
+    return inner
+
+
+def _active(sizes: list[int], k: float) -> tuple[int, int]:
+    """The piece that step `k` belongs to and its first step; the last piece never ends."""
+    start = 0
+    for place, size in enumerate(sizes[:-1]):
+        if k < start + size:
+            return place, start
+        start += size
+    return len(sizes) - 1, start

@@ -1,0 +1,35 @@
+"""The schedule that does nothing: the plain learning rate of a grid search."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from pacesetter.schedules._arrays import Namespace
+from pacesetter.schedules._base import Kind, Piece
+from pacesetter.schedules._spans import Span
+
+__all__ = ["constant"]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class constant(Piece):
+    """The same factor at every step: `factor = value`.
+
+    span: steps, a share of the run, or None for the rest.
+    value: in [0, 1]; 1 is the peak itself, a lower one serves as a plateau inside a chain.
+
+    Agrees with torch's ConstantLR as `constant(5, value=1/3) >> constant()`.
+
+    >>> constant(value=0.5)(7, 100)
+    0.5
+    """
+
+    KIND: ClassVar[Kind] = "constant"
+    span: Span = None
+    value: float = 1.0
+
+    def _validate(self) -> None:
+        self._keep("value", 0, 1, "a share of the peak")
+
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+        return k * 0.0 + self.value
