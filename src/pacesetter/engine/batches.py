@@ -1,0 +1,106 @@
+"""Batches: the same ones, in the same order, for every lane of a seed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from pacesetter.errors import TaskError
+from pacesetter.tasks._data import Source
+
+__all__ = ["Batches", "batch_length", "to_device", "validation_batches"]
+
+
+class Batches:
+    """An endless stream of training batches under `seed`: a fresh permutation each epoch, incomplete batches dropped.
+
+    The order comes from a generator of its own, seeded with `seed`, so that it depends on nothing else; what a data set
+    draws itself (augmentation) comes from the global generators, which the caller has set. `skip` moves on without
+    handing batches out.
+    """
+
+    def __init__(self, source: Source, seed: int, device: torch.device) -> None:
+        """Prepare the stream; tensors are moved to the device once."""
+        self._source = source
+        self._device = device
+        self._generator = torch.Generator().manual_seed(seed)
+        self._tensors = None if source.tensors is None else [t.to(device) for t in source.tensors]
+        self._iterator = self._drawn() if self._tensors is None else self._indexed(self._tensors)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The stream itself."""
+        return self
+
+    def __next__(self) -> Any:
+        """The next batch."""
+        return next(self._iterator)
+
+    def skip(self, count: int) -> None:
+        """Move on by `count` batches."""
+        for _ in range(count):
+            next(self._iterator)
+
+    def _indexed(self, tensors: list[torch.Tensor]) -> Iterator[Any]:
+        size = self._source.batch_size
+        while True:
+            order = torch.randperm(self._source.length, generator=self._generator).to(self._device)
+            for first in range(0, self._source.length - size + 1, size):
+                rows = order[first : first + size]
+                yield self._source.pack([t[rows] for t in tensors])
+
+    def _drawn(self) -> Iterator[Any]:
+        loader = self._source.loader(self._generator)
+        while True:
+            drawn = 0
+            for drawn, batch in enumerate(loader, start=1):
+                yield _checked(to_device(batch, self._device), drawn)
+            if not drawn:
+                raise TaskError("`train` must give at least one batch an epoch, got none: check its sampler")
+
+
+def validation_batches(source: Source, device: torch.device) -> Iterator[Any]:
+    """The whole validation set in its own order, the last batch as short as it falls."""
+    if source.tensors is not None:
+        tensors = [t.to(device) for t in source.tensors]
+        for first in range(0, source.length, source.batch_size):
+            yield source.pack([t[first : first + source.batch_size] for t in tensors])
+        return
+    for number, batch in enumerate(source.loader(None), start=1):
+        yield _checked(to_device(batch, device), number)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch of any shape (tensor, mapping, sequence, anything else) with its tensors on the device."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+def tensors_of(batch: Any) -> Iterator[torch.Tensor]:
+    """Every tensor in a batch of any shape."""
+    if isinstance(batch, torch.Tensor):
+        yield batch
+    elif isinstance(batch, dict):
+        for value in batch.values():
+            yield from tensors_of(value)
+    elif isinstance(batch, list | tuple):
+        for value in batch:
+            yield from tensors_of(value)
+
+
+def batch_length(batch: Any) -> int:
+    """Examples in a batch: the first axis of its first tensor that has one."""
+    return next((len(t) for t in tensors_of(batch) if t.dim()), 1)
+
+
+def _checked(batch: Any, number: int) -> Any:
+    for tensor in tensors_of(batch):
+        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+            raise TaskError(f"the data must not hold NaN, got NaN in batch {number} of an epoch: clean the data set")
+    return batch

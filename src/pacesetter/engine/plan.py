@@ -1,0 +1,174 @@
+"""How lanes are run: the plan, chosen once by measuring, stored with the study and reused by whatever goes on with it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from pacesetter import optimizers
+from pacesetter.engine.batches import Batches
+from pacesetter.engine.looped import Looped
+from pacesetter.engine.program import fresh_program
+from pacesetter.engine.traceless import traceless
+from pacesetter.engine.vectorised import Vectorised
+from pacesetter.errors import InputError, UnknownName
+from pacesetter.records import Lane
+from pacesetter.tasks._task import Task
+
+__all__ = ["ENGINES", "Plan", "make_plan", "why_not_vectorised"]
+
+ENGINES = ("auto", "vectorised", "looped")
+CHUNKS = (8, 32)
+"""Lane counts that are timed: 8 fit a processor's cache for small convolutions, 32 spread the cost of each call."""
+COMPARED_STEPS = 3
+TIMED_STEPS = 3
+TOLERANCE = 1e-3
+"""Relative difference above which the two engines do not agree: float32 sums in another order differ by about 1e-6 a
+step; a dropped buffer or a wrong random number differs by far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """engine: "vectorised" or "looped"; lanes_per_chunk: lanes trained together; reason: why, in a sentence."""
+
+    engine: str
+    lanes_per_chunk: int
+    threads: int
+    device: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Plan":
+        """The plan that `to_json` gave."""
+        return cls(**values)
+
+
+def make_plan(task: Task, lanes: Sequence[Lane], engine: str = "auto", device: str = "cpu") -> Plan:
+    """Choose how to run `lanes`: check that the model can be vectorised, then time both ways on a few real steps.
+
+    Nothing of the user's is touched. Raises InputError for an unknown engine or device, or when `engine="vectorised"`
+    is asked for a model that cannot be.
+    """
+    if engine not in ENGINES:
+        raise UnknownName.of("engine", engine, ENGINES)
+    place = usable_device(device)
+    together = _largest_group(lanes)
+    with traceless():
+        if engine == "looped":
+            return _plan("looped", CHUNKS[0], place, "the looped engine was asked for")
+        if engine == "auto" and together == 1:
+            return _plan("looped", 1, place, "each optimizer and seed has one lane, so there is nothing to stack")
+        obstacle = why_not_vectorised(task, place)
+        if obstacle and engine == "vectorised":
+            raise InputError(f"`engine` must be looped for this model, got engine='vectorised': {obstacle}")
+        if obstacle:
+            return _plan("looped", CHUNKS[0], place, obstacle)
+        rule = lanes[0].optimizer
+        times = {
+            size: _seconds_per_lane_step(task, rule, size, place)
+            for size in sorted({min(size, together) for size in CHUNKS})
+        }
+        size = min(times, key=times.__getitem__)
+        if engine == "vectorised":
+            return _plan("vectorised", size, place, f"the vectorised engine was asked for; {size} lanes at a time is fastest")
+        plain = _seconds_per_lane_step(task, rule, 0, place)
+    ratio = plain / times[size]
+    if ratio < 1:
+        return _plan(
+            "looped", CHUNKS[0], place, f"the looped engine was {1 / ratio:.1f} times as fast as the vectorised one"
+        )
+    return _plan("vectorised", size, place, f"{size} lanes in one pass train {ratio:.1f} times as fast as one by one")
+
+
+def _plan(engine: str, size: int, device: torch.device, reason: str) -> Plan:
+    return Plan(engine, size, torch.get_num_threads(), str(device), reason)
+
+
+def usable_device(device: str) -> torch.device:
+    """The device called `device`, or an InputError when this machine has none of it."""
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"`device` must be one that this machine has, got device={device!r}: {reason}") from None
+    return place
+
+
+def _largest_group(lanes: Sequence[Lane]) -> int:
+    sizes: dict[tuple[str, int], int] = {}
+    for lane in lanes:
+        sizes[lane.optimizer, lane.seed] = sizes.get((lane.optimizer, lane.seed), 0) + 1
+    return max(sizes.values(), default=1)
+
+
+def why_not_vectorised(task: Task, device: torch.device) -> str:
+    """A sentence why the task's model must run looped; empty when a few steps give the same both ways."""
+    rule = optimizers.parse("sgd(momentum=0.9)")
+    rates = torch.tensor([1e-2, 1e-3], dtype=torch.float64)
+    engines = []
+    for kind in (Looped, Vectorised):
+        program = fresh_program(task, 0, device)
+        body = kind(program, rule, len(rates))
+        start = body.weights(0)
+        batches = Batches(task.train_source, 0, device)
+        losses = []
+        try:
+            for _ in range(COMPARED_STEPS):
+                losses.append(body.step(next(batches), rates.to(device))[0].double().cpu())
+        except Exception as error:
+            if kind is Looped:
+                raise
+            reason = str(error).strip().splitlines()[0]
+            return f"the model cannot be vectorised, so it runs looped: {type(error).__name__}: {reason}"
+        engines.append((start, torch.stack(losses), [body.weights(lane) for lane in range(len(rates))]))
+    (start, plain_losses, plain), (_, stacked_losses, stacked) = engines
+    if not _close(plain_losses, stacked_losses):
+        return "the model gives other losses when vectorised, so it runs looped (random or data-dependent code?)"
+    for one, other in zip(plain, stacked, strict=True):
+        for name in one:
+            if not _close(one[name], other[name], start[name]):
+                return (
+                    f"`{name}` comes out differently when vectorised, so the model runs looped "
+                    "(a buffer that `forward` replaces instead of changing in place does this)"
+                )
+    return ""
+
+
+def _close(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor | None = None) -> bool:
+    """Whether two tensors agree, relative to their size and, given where they started from, to how far they moved."""
+    one, other = one.double(), other.double()
+    if one.shape != other.shape or not torch.equal(torch.isfinite(one), torch.isfinite(other)):
+        return False
+    one, other = (torch.nan_to_num(t, 0.0, 0.0, 0.0) for t in (one, other))
+    gap = float((one - other).abs().max()) if one.numel() else 0.0
+    scale = float(one.abs().max()) if one.numel() else 0.0
+    if start is not None and one.numel():
+        moved = float((torch.nan_to_num(start.double(), 0.0, 0.0, 0.0) - one).abs().max())
+        return gap <= TOLERANCE * max(10 * moved, 0.01 * scale) + 1e-9
+    return gap <= TOLERANCE * scale + 1e-9
+
+
+def _seconds_per_lane_step(task: Task, rule: str, lanes: int, device: torch.device) -> float:
+    """Measured on real batches after one step to warm up; `lanes` 0 means one lane of the looped engine."""
+    program = fresh_program(task, 0, device)
+    parsed = optimizers.parse(rule)
+    body = Vectorised(program, parsed, lanes) if lanes else Looped(program, parsed, 1)
+    rates = torch.full((max(lanes, 1),), 1e-6, dtype=torch.float64, device=device)
+    batches = Batches(task.train_source, 0, device)
+    body.step(next(batches), rates)
+    best = float("inf")
+    for _ in range(TIMED_STEPS):
+        batch = next(batches)
+        started = time.perf_counter()
+        loss, _ = body.step(batch, rates)
+        loss.sum().item()
+        best = min(best, time.perf_counter() - started)
+    return best / max(lanes, 1)
+

@@ -1,0 +1,81 @@
+"""The one thing both engines run: the user's model and loss as a module that maps a batch to a scalar."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from pacesetter.engine.traceless import seed_everything
+from pacesetter.errors import TaskError
+from pacesetter.tasks._task import Task
+
+__all__ = ["Evaluation", "Program", "Tensors", "fresh_program"]
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Program(nn.Module):
+    """`program(batch)` is the loss of a batch; `program(batch, judge=True)` adds the metrics.
+
+    The user's model is `program.model`, so its parameters are called `model.<name>` here.
+    """
+
+    def __init__(self, task: Task, model: nn.Module) -> None:
+        """Hold the model and the task's functions."""
+        super().__init__()
+        self.model = model
+        self._task = task
+
+    def forward(self, batch: Any, judge: bool = False) -> Any:
+        """The loss (a scalar tensor), or with `judge` the pair (loss, {metric: scalar tensor})."""
+        if self._task.objective is not None:
+            arguments: tuple[Any, ...] = (self.model, batch)
+            loss = self._task.objective(*arguments)
+        else:
+            source, target = batch
+            arguments = (self.model(source), target)
+            assert self._task.loss is not None
+            loss = self._task.loss(*arguments)
+        if not judge:
+            return loss
+        metrics = {name: _scalar(metric(*arguments), loss) for name, metric in self._task.metrics.items()}
+        return loss, metrics
+
+    def trainable(self) -> Tensors:
+        """The parameters that are trained, by name, as they are (not copied); tied weights once."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def _scalar(value: Any, like: torch.Tensor) -> torch.Tensor:
+    return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
+def fresh_program(task: Task, seed: int, device: torch.device) -> Program:
+    """An untrained program under `seed`; the global generators go on from where the model's making left them."""
+    seed_everything(seed)
+    program = Program(task, task.make_model()).to(device)
+    if not program.trainable():
+        raise TaskError("`model` must have at least one parameter that needs a gradient, got none")
+    return program
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Losses [lanes] on the whole validation set, metrics [lanes] each, and the spread of the loss over batches."""
+
+    loss: torch.Tensor
+    metrics: Tensors
+    spread: torch.Tensor
+
+    @classmethod
+    def averaged(cls, losses: list[torch.Tensor], metrics: list[Tensors], rows: list[int]) -> "Evaluation":
+        """From what each batch gave ([lanes] each), weighted by its number of examples."""
+        weights = torch.tensor(rows, dtype=torch.float64) / sum(rows)
+        stacked = torch.stack([loss.double().cpu() for loss in losses])
+        means = {
+            name: (weights[:, None] * torch.stack([part[name].double().cpu() for part in metrics])).sum(0)
+            for name in metrics[0]
+        }
+        spread = stacked.std(0) if len(rows) > 1 else torch.zeros_like(stacked[0])
+        return cls((weights[:, None] * stacked).sum(0), means, spread)

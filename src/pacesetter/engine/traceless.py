@@ -1,0 +1,53 @@
+"""A look that leaves no trace: random state is put back as it was, also after an exception or Ctrl-C."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Randomness", "traceless"]
+
+
+@dataclass(slots=True)
+class Randomness:
+    """The state of every global random generator that a model or a data set may draw from."""
+
+    of_python: Any
+    of_numpy: Any
+    of_torch: torch.Tensor
+    of_cuda: list[torch.Tensor]
+
+    @classmethod
+    def now(cls) -> "Randomness":
+        """The state at this moment."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # torch's own gap
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
+
+    def restore(self) -> None:
+        """Set every generator to this state."""
+        random.setstate(self.of_python)
+        np.random.set_state(self.of_numpy)
+        torch.set_rng_state(self.of_torch)
+        if self.of_cuda:
+            torch.cuda.set_rng_state_all(self.of_cuda)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed python, numpy and torch, as a plain script would do at its start."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def traceless() -> Iterator[None]:
+    """Whatever is drawn inside, the global random state afterwards is what it was before."""
+    before = Randomness.now()
+    try:
+        yield
+    finally:
+        before.restore()
