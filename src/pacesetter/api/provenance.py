@@ -1,0 +1,40 @@
+"""Who asked for a study, when and with which seeds, beside what the engine says of data and machine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from pacesetter.records import Lane
+
+__all__ = ["asked_by", "gather", "now"]
+
+# Only the command line says what was typed; a script's own arguments may hold what should not be kept.
+_COMMAND: ContextVar[str] = ContextVar("command", default="")
+
+
+@contextmanager
+def asked_by(command: str) -> Iterator[None]:
+    """Studies made inside were asked for by `command`, a line to type."""
+    token = _COMMAND.set(command)
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
+
+
+def gather(measured: Mapping[str, Any], lanes: Sequence[Lane]) -> dict[str, Any]:
+    """Plain JSON: what the engine says of task and device (`measured`), with ours around it."""
+    return {
+        "pacesetter": version("pacesetter"),
+        "command": _COMMAND.get(),
+        "seeds": sorted({lane.seed for lane in lanes}),
+        **measured,
+    }
+
+
+def now() -> str:
+    """This moment, in UTC, to the second: `2026-03-01T09:30:00Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,138 @@
+"""The Study a person holds: a judged record, and what can be made of it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pacesetter.api.answer import Answer
+from pacesetter.api.output import prepare_folder, writing
+from pacesetter.api.packages import require
+from pacesetter.records import Cost, Finding, LaneRecord, Outcome, StudyRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pacesetter.store import StudySummary
+
+__all__ = ["Study"]
+
+
+class Study:
+    """Lanes, curves, findings and answers of one question. `compare` and `train` make one; `load` reads one.
+
+    record: everything that is known, as plain facts.
+    store: the URL of the store it lies in; None when it lives in this process only.
+    written: files that the verb which made it has written into `out`.
+    """
+
+    def __init__(self, record: StudyRecord, store: str | None = None, written: Iterable[Path] = ()) -> None:
+        """Hold a judged `record`."""
+        self.record = record
+        self.store = store
+        self.written = tuple(written)
+
+    @classmethod
+    def load(cls, name: str, store: str = "sqlite:///pacesetter.db") -> "Study":
+        """Read the study `name` from a store, also while another process trains it.
+
+        Raises:
+            StoreError: there is no store at that URL.
+            UnknownName: the store has no study of that name.
+
+        Example:
+            study = ps.Study.load("digits-mlp-1")
+            study.answers[0].lr
+        """
+        require("train")
+        from pacesetter import findings
+        from pacesetter.store import Store
+
+        with Store.open(store, must_exist=True) as opened:
+            return cls(findings.judge(opened.load(name)), store)
+
+    @staticmethod
+    def summaries(store: str = "sqlite:///pacesetter.db") -> "list[StudySummary]":
+        """One line about each study of a store, oldest first; StoreError when there is no store at that URL."""
+        require("train")
+        from pacesetter.store import Store
+
+        with Store.open(store, must_exist=True) as opened:
+            return opened.summaries()
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return self.record.name
+
+    @property
+    def lanes(self) -> tuple[LaneRecord, ...]:
+        """Each lane with its outcome, curve and findings, in the order they were asked for."""
+        return self.record.lanes
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """One for each strategy (optimizer and schedule), in the order they were asked for."""
+        return tuple(Answer.of(answer, self.record) for answer in self.record.answers)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The judgements on the whole comparison."""
+        return self.record.findings
+
+    @property
+    def learned(self) -> bool:
+        """Whether any strategy has a rate that learned."""
+        return any(answer.best_tried is not None for answer in self.record.answers)
+
+    @property
+    def cost(self) -> Cost:
+        """Lane steps, full trainings and seconds so far."""
+        return self.record.cost
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per lane, as a pandas data frame; MissingPackage without pandas."""
+        from pacesetter.store import to_frame
+
+        return to_frame(self.record)
+
+    def to_json(self) -> str:
+        """The document of `pacesetter compare --json`: strict JSON text, in which what does not exist is null."""
+        from pacesetter.store import compare_document, to_json
+
+        return to_json(compare_document(self.record))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the lanes as a table: `.csv`, `.parquet` or `.json`; the path written."""
+        from pacesetter.store import export
+
+        return export(self.record, path)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one HTML file that opens without a network; the path written."""
+        require("report")
+        from pacesetter.report import page
+
+        with writing(Path(path), "path"):
+            return page.write_html(self.record, Path(path))
+
+    def pictures(self, folder: str | Path) -> list[Path]:
+        """Write each panel that is a picture as a PNG file into `folder`; the paths written."""
+        require("report")
+        from pacesetter.report import pictures
+
+        with writing(Path(folder), "folder"):
+            return pictures.write_pngs(self.record, prepare_folder(folder, "folder"))
+
+    def show(self) -> None:
+        """Print answers, strategies and findings."""
+        from rich.console import Console
+
+        from pacesetter.report import terminal
+
+        Console().print(terminal.render(self.record))
+
+    def __repr__(self) -> str:
+        """Name, task and how the lanes ended."""
+        counts = {outcome: sum(r.outcome is outcome for r in self.lanes) for outcome in Outcome}
+        ends = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+        return f"Study({self.name!r}: {self.record.task}, {len(self.lanes)} lanes, {ends})"

@@ -1,0 +1,257 @@
+"""The one way in which lanes are trained: open or make the study, plan, train, keep everything, judge.
+
+Every verb ends here. What was measured is in the store before anybody hears of it, so that an error, a full disk or
+Ctrl-C loses nothing; the exception goes on up.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from pacesetter.api import provenance
+from pacesetter.api.output import slug
+from pacesetter.api.packages import require
+from pacesetter.api.progress import Listener, Progress
+from pacesetter.errors import InputError, StoreError
+from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
+
+if TYPE_CHECKING:
+    from pacesetter.engine import Part, Plan
+    from pacesetter.store import Store
+    from pacesetter.tasks._task import Task
+
+__all__ = ["Settings", "free_name", "measure"]
+
+OnWeights = Callable[[Lane, Mapping[str, Any]], None]
+
+# Wall time is written at most this often: often enough that a killed process loses no more than this of it.
+SECONDS_BETWEEN_TIMES = 1.0
+# The engine's hash of training and validation data, in a study's provenance.
+DATA = "data_sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where and how a study is measured; the verbs' keywords of the same names."""
+
+    store: str | None = None
+    study: str | None = None
+    device: str = "cpu"
+    engine: str = "auto"
+    executor: str = "local"
+
+    def __post_init__(self) -> None:
+        """Refuse what no study can be measured with."""
+        if self.executor != "local":
+            raise InputError(
+                f"`executor` must be local, got executor={self.executor!r}: this version trains in one process"
+            )
+        if self.engine not in ("auto", "vectorised", "looped"):
+            raise InputError(f"`engine` must be auto, vectorised or looped, got engine={self.engine!r}")
+        if self.study is not None and (not self.study.strip() or not self.study.isprintable() or "/" in self.study):
+            raise InputError(
+                f"`study` must be a name without slashes and line breaks, got study={self.study!r}: try digits-1"
+            )
+
+
+def measure(
+    task: "Task",
+    lanes: Sequence[Lane],
+    settings: Settings,
+    listener: Listener | None = None,
+    on_weights: OnWeights | None = None,
+) -> StudyRecord:
+    """Train those of `lanes` that the study has not finished yet; the whole study, judged."""
+    require("train")
+    from pacesetter import findings
+    from pacesetter.store import Store
+
+    tell = listener or (lambda progress: None)
+    with Store.open(settings.store) as store:
+        known = settings.study is not None and settings.study in store.names()
+        if known:
+            name, todo, plan = _go_on(store, task, lanes, settings, tell)
+        else:
+            todo = tuple(lanes)
+            name, plan = _begin(store, task, todo, settings)
+        if plan is not None:
+            if not known:
+                tell(Progress(name, len(todo), total=_total(todo), note=f"{plan.engine} engine: {plan.reason}"))
+            _train(store, name, task, todo, plan, tell, on_weights)
+        return findings.judge(store.load(name))
+
+
+def _begin(store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settings) -> "tuple[str, Plan]":
+    """Make the study, after everything that may be wrong with the task was found."""
+    from pacesetter import engine
+
+    engine.check(task)
+    plan = engine.make_plan(task, lanes, settings.engine, settings.device)
+    record = StudyRecord(
+        name=settings.study or "",
+        task=task.name,
+        total_steps=lanes[0].total_steps,
+        lanes=_untrained(lanes),
+        metrics=task.metric_directions,
+        plan=plan.to_json(),
+        provenance=provenance.gather(engine.provenance(task), lanes),
+        created=provenance.now(),
+    )
+    return _create(store, record), plan
+
+
+def _create(store: "Store", record: StudyRecord) -> str:
+    """Put the study into the store under its name, or the first free one made from the task's."""
+    while True:
+        name = record.name or free_name(store, record.task)
+        try:
+            store.create(replace(record, name=name))
+            return name
+        except StoreError:
+            # Another process may have taken a free name since we looked; anything else is a real fault.
+            if record.name or name not in store.names():
+                raise
+
+
+def free_name(store: "Store", task: str) -> str:
+    """The first name for a study of `task` that the store does not have: `digits-mlp-1`, `digits-mlp-2`, ..."""
+    base, taken = slug(task), set(store.names())
+    return next(name for number in count(1) if (name := f"{base}-{number}") not in taken)
+
+
+def _go_on(
+    store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settings, tell: Listener
+) -> "tuple[str, tuple[Lane, ...], Plan | None]":
+    """What is left of a study that exists, after adding lanes that are new to it; no plan when nothing is left."""
+    name = settings.study or ""
+    record = store.load(name)
+    _refuse_other_question(record, task, lanes, settings)
+    have = {lane_record.lane for lane_record in record.lanes}
+    new = tuple(lane for lane in lanes if lane not in have)
+    unfinished = tuple(r.lane for r in record.lanes if not r.outcome.ended)
+    todo = (*unfinished, *new)
+    if not todo:
+        tell(Progress(name, 0, note=f"study {name} is finished: nothing is trained"))
+        return name, todo, None
+    from pacesetter import engine
+
+    engine.check(task)
+    plan = engine.Plan.from_json(record.plan)
+    _refuse_other_data(record, engine.provenance(task))
+    if unfinished:
+        store.restart(name, unfinished)
+    if new:
+        store.add_lanes(name, new)
+        store.update(name, provenance={**record.provenance, "seeds": sorted({lane.seed for lane in {*have, *new}})})
+    asked = f"{len(new)} lanes are new to it" if new else f"{len(unfinished)} of {len(have)} lanes are left"
+    tell(Progress(name, len(todo), total=_total(todo), note=f"going on with study {name}: {asked}"))
+    return name, todo, plan
+
+
+def _refuse_other_question(record: StudyRecord, task: "Task", lanes: Sequence[Lane], settings: Settings) -> None:
+    """A study compares like with like: one task, one length, one plan."""
+    way_out = "name another study with `study`"
+    checks = [("task", record.task, task.name), ("steps", record.total_steps, lanes[0].total_steps)]
+    plan = record.plan
+    checks += [("device", plan.get("device", settings.device), settings.device)]
+    if settings.engine != "auto":
+        checks += [("engine", plan.get("engine", settings.engine), settings.engine)]
+    for option, stored, given in checks:
+        if stored != given:
+            raise InputError(
+                f"`{option}` must be that of study {record.name}, {stored!r}, got {option}={given!r}: {way_out}"
+            )
+
+
+def _refuse_other_data(record: StudyRecord, measured: Mapping[str, Any]) -> None:
+    stored, now = record.provenance.get(DATA), measured.get(DATA)
+    if stored is not None and now is not None and stored != now:
+        raise InputError(
+            f"`study` must be of the same data, got study={record.name!r}, measured on data {stored} and not {now}: "
+            "name another study"
+        )
+
+
+def _train(
+    store: "Store",
+    name: str,
+    task: "Task",
+    todo: Sequence[Lane],
+    plan: "Plan",
+    tell: Listener,
+    on_weights: OnWeights | None,
+) -> None:
+    """Train `todo`; every part is in the store before the listener hears of it."""
+    from pacesetter import engine
+
+    counter = _Count(name, todo)
+    clock = _Clock(store, name)
+    tell(counter.progress())
+    try:
+        for parts in engine.train(task, todo, plan, on_weights):
+            store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
+            counter.add(parts)
+            clock.tick()
+            tell(counter.progress())
+        clock.stop()
+        store.update(name, surface=engine.surface(task, store.load(name)))
+    except BaseException:
+        # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
+        with suppress(StoreError):
+            clock.stop()
+        raise
+
+
+class _Clock:
+    """Adds the wall time of training to the study, a little at a time."""
+
+    def __init__(self, store: "Store", name: str) -> None:
+        self._store, self._name, self._since = store, name, time.monotonic()
+
+    def tick(self) -> None:
+        if time.monotonic() - self._since >= SECONDS_BETWEEN_TIMES:
+            self.stop()
+
+    def stop(self) -> None:
+        now = time.monotonic()
+        self._store.update(self._name, seconds_added=now - self._since)
+        self._since = now
+
+
+class _Count:
+    """Counts lanes and updates for `Progress`."""
+
+    def __init__(self, name: str, todo: Sequence[Lane]) -> None:
+        self._name, self._began = name, time.monotonic()
+        self._made = dict.fromkeys(todo, 0)
+        self._ended: dict[Lane, Outcome] = {}
+
+    def add(self, parts: Iterable["Part"]) -> None:
+        for part in parts:
+            self._made[part.lane] += part.curve.steps
+            if part.outcome.ended:
+                self._ended[part.lane] = part.outcome
+
+    def progress(self) -> Progress:
+        settled = sum(lane.total_steps if lane in self._ended else made for lane, made in self._made.items())
+        return Progress(
+            study=self._name,
+            lanes=len(self._made),
+            ended=len(self._ended),
+            diverged=sum(outcome is Outcome.DIVERGED for outcome in self._ended.values()),
+            steps=sum(self._made.values()),
+            settled=settled,
+            total=_total(self._made),
+            seconds=time.monotonic() - self._began,
+        )
+
+
+def _untrained(lanes: Iterable[Lane]) -> tuple[LaneRecord, ...]:
+    return tuple(LaneRecord(lane, Outcome.RUNNING, Curve()) for lane in lanes)
+
+
+def _total(lanes: Iterable[Lane]) -> int:
+    return sum(lane.total_steps for lane in lanes)

@@ -1,0 +1,27 @@
+"""`pacesetter report`: the page and the pictures of a study."""
+
+import click
+
+from pacesetter.cli.options import store_option
+from pacesetter.cli.output import default_folder, load_study
+
+__all__ = ["report"]
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--out", metavar="DIR", help="Where to.  [default: pacesetter-out/ and the study's name]")
+@store_option
+def report(study: str | None, out: str | None, store: str) -> None:
+    """Write report.html (one file, opens without a network) and pictures of a study, the newest when none is named.
+
+    \b
+    Examples:
+      pacesetter report digits-mlp-1
+      pacesetter report digits-mlp-1 --out results
+    """
+    from pacesetter.api.output import prepare_folder, write_report
+
+    found = load_study(study, store)
+    for path in write_report(found.record, prepare_folder(out or default_folder(found.name))):
+        click.echo(f"written: {path}")

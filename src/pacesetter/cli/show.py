@@ -1,0 +1,53 @@
+"""`pacesetter show`: what is known about a study, or about one lane of it."""
+
+import click
+
+from pacesetter.cli.options import WHOLE, json_option, store_option
+from pacesetter.cli.output import Output, load_study
+from pacesetter.errors import InputError
+
+__all__ = ["show"]
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--lanes", "list_lanes", is_flag=True, help="List the lanes with their numbers.")
+@click.option("--lane", type=WHOLE, metavar="N", help="One lane's curve and findings; lanes count from 0.")
+@click.option("--script", is_flag=True, help="With --lane: print a plain PyTorch script that trains this lane.")
+@store_option
+@json_option
+def show(
+    study: str | None, list_lanes: bool, lane: int | None, script: bool, store: str, json_target: str | None
+) -> None:
+    """Show a study from the store (the newest, when none is named), also while another process trains it.
+
+    \b
+    Examples:
+      pacesetter show digits-mlp-1
+      pacesetter show digits-mlp-1 --lanes
+      pacesetter show digits-mlp-1 --lane 4
+      pacesetter show digits-mlp-1 --lane 4 --script > lane4.py
+    """
+    if script and lane is None:
+        raise InputError("`script` must come with a lane, got script and no lane: add --lane N")
+    output = Output(json_target)
+    found = load_study(study, store)
+    if lane is not None and not 0 <= lane < len(found.lanes):
+        raise InputError(f"`lane` must be from 0 to {len(found.lanes) - 1} in study {found.name}, got lane={lane}")
+    output.write(found.to_json())
+    if lane is not None and script:
+        from pacesetter.report.script import script as write_script
+
+        click.echo(write_script(found.record, lane), err=output.for_programs, nl=False)
+        return
+    if output.for_programs:
+        return
+    from pacesetter.cli import lanes
+    from pacesetter.report import terminal
+
+    if lane is not None:
+        output.console.print(lanes.one(found.record, lane))
+    elif list_lanes:
+        output.console.print(lanes.table(found.record))
+    else:
+        output.console.print(terminal.render(found.record))

@@ -1,0 +1,61 @@
+"""`pacesetter train`: one recipe, its weights and its curve."""
+
+import click
+
+from pacesetter.cli.options import training_options
+from pacesetter.cli.output import Output, default_folder, new_name
+from pacesetter.cli.progress import Watch
+from pacesetter.cli.session import training
+from pacesetter.errors import WorkFailed
+from pacesetter.records import Outcome
+
+__all__ = ["train"]
+
+NO_ANSWER = 3
+
+
+@click.command()
+@click.argument("task", default="digits-mlp")
+@click.option("--recipe", metavar="RECIPE", required=True, help="Optimizer, rate and schedule, as in the examples.")
+@click.option("--out", metavar="DIR", help="Where both are left.  [default: pacesetter-out/ and the study's name]")
+@training_options
+def train(
+    task: str,
+    recipe: str,
+    out: str | None,
+    json_target: str | None,
+    store: str,
+    study: str | None,
+    **options: object,
+) -> int:
+    """Train one recipe; leaves weights.safetensors and curve.csv in --out, and the curve in the store.
+
+    \b
+    Examples:
+      pacesetter train digits-mlp --recipe "adam lr=3e-3 warmup(0.05) >> cosine()"
+      pacesetter train my_task.py:task --recipe "sgd(momentum=0.9) lr=0.1" --steps 2000 --out run-1
+    """
+    output, watch = Output(json_target), Watch()
+    with output.guarded(), training(watch, store):
+        from pacesetter.api.train import train as run
+
+        name = study or new_name(task, store)
+        done = run(
+            task,
+            recipe,
+            store=store,
+            study=name,
+            out=out or default_folder(name),
+            progress=watch,
+            **options,  # type: ignore[arg-type]  # click gives each option under the keyword's own name and type
+        )
+    from pacesetter.cli.ending import finish
+
+    finish(done, output)
+    record = done.lanes[0]
+    if record.outcome is Outcome.FAILED:
+        raise WorkFailed(f"the lane could not be trained: {record.message}")
+    if record.outcome is Outcome.DIVERGED:
+        click.echo(f"no weights: {record.message or record.outcome.sentence}", err=True)
+        return NO_ANSWER
+    return 0
