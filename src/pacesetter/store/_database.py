@@ -74,17 +74,17 @@ def _look(path: Path, must_exist: bool) -> None:
         raise StoreError(f"`store` must be readable, {got}: {error.strerror}") from error
     if size and not head.startswith(_MAGIC):
         raise StoreError(f"`store` must be a Pacesetter store, {got}: that is not a SQLite file; it was left as it is")
-    if size and _wal(path) == 0 and size < _stated_size(head):
+    if size and not _pending(path) and size < _stated_size(head):
         raise StoreError(
             f"`store` must be whole, {got}: the file is cut short ({size} of {_stated_size(head)} bytes); "
             "it was left as it is"
         )
 
 
-def _wal(path: Path) -> int:
-    """Bytes in the write-ahead log beside the store: what is in it may not have reached the file itself yet."""
-    log = path.with_name(path.name + "-wal")
-    return log.stat().st_size if log.exists() else 0
+def _pending(path: Path) -> bool:
+    """Whether a log lies beside the store, of a writer that is at work or was killed: the file alone is then not all."""
+    logs = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    return any(log.exists() and log.stat().st_size > 0 for log in logs)
 
 
 def _stated_size(head: bytes) -> int:
@@ -106,7 +106,7 @@ def _engine(path: Path | None, timeout: float, writable: bool) -> Engine:
     target, uri = (":memory:" if path is None else str(path)), False
     if path is not None and not writable:
         # May be read all the same. Without a log beside it nobody is writing, and SQLite needs no helper files.
-        target, uri = f"file:{quote(str(path))}?mode=ro" + ("" if _wal(path) else "&immutable=1"), True
+        target, uri = f"file:{quote(str(path))}?mode=ro" + ("" if _pending(path) else "&immutable=1"), True
 
     def creator() -> sqlite3.Connection:
         # isolation_level=None: transactions begin where we say, not where the driver guesses.
