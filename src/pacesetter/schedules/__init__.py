@@ -14,7 +14,8 @@ the span, and held. One family lives in each file; what is in a family's `__all_
 # ruff: noqa: F403 (a family's `__all__` is the one place where its names are listed)
 from pacesetter import textform
 from pacesetter.schedules import controllers, cosines, cycles, exponentials, flat, ramps, stairs
-from pacesetter.schedules._base import Controller, Piece, Schedule
+from pacesetter.schedules._base import Schedule
+from pacesetter.schedules._pieces import Controller, Piece
 from pacesetter.schedules.controllers import *
 from pacesetter.schedules.cosines import *
 from pacesetter.schedules.cycles import *

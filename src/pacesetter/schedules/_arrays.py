@@ -42,7 +42,7 @@ class _Floats:
 
     @staticmethod
     def clip(x: float, low: float, high: float) -> float:
-        return low if x < low else high if x > high else x
+        return low if x < low else min(x, high)
 
     @staticmethod
     def floor(x: float) -> float:
@@ -138,7 +138,8 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
         return (step if type(step) is int else float(step)), FLOATS
     if isinstance(step, np.ndarray) and step.dtype.kind in "iuf":
         steps = step.astype(np.float64)
-        if not (np.isfinite(steps) & (steps >= 0)).all():
+        # A NaN anywhere makes both comparisons false.
+        if steps.size and not (steps.min() >= 0 and steps.max() < math.inf):
             raise InputError(
                 "`step` must be finite and at least 0 everywhere, got an array with others: leave them out"
             )

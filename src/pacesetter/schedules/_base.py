@@ -4,17 +4,18 @@ A schedule is a frozen value. Nothing in it counts steps: the step is an argumen
 has seen so far lies in a state that the caller keeps.
 """
 
+# ruff: noqa: SLF001 (a joined schedule works through its pieces; they keep underscores so that no argument collides)
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
 
-from pacesetter import textform
 from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import FLOATS, Namespace, kind_of
-from pacesetter.schedules._spans import Span, check_spans, checked_span, lengths, steps_of
+from pacesetter.schedules._spans import Span, check_spans, lengths
 
-__all__ = ["Chain", "Controller", "Kind", "Piece", "Product", "Schedule", "State", "checked_ends", "progress"]
+__all__ = ["Chain", "Kind", "Product", "Schedule", "State"]
 
 Kind = Literal["constant", "decay", "cyclical", "plateau"]
 State = dict[str, Any]
@@ -132,11 +133,11 @@ class Schedule(ABC):
     def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
         """The factor at its own step `k` (from 0, may lie past the end) when it is `n` steps long."""
 
-    def _observe(self, state: State, metric: float, k: float, n: int) -> State:
+    def _observe(self, state: State, metric: float, k: float, n: int) -> State:  # noqa: ARG002 (a controller uses them)
         """The state after `metric` at its own step `k`, when it is `n` steps long."""
         return state
 
-    def _inside(self, n: int) -> list[tuple["Schedule", int]]:
+    def _inside(self, n: int) -> list[tuple["Schedule", int]]:  # noqa: ARG002 (a joined schedule uses it)
         """The pieces it is made of and their lengths when it is `n` steps long; InputError when they do not fit."""
         return []
 
@@ -144,86 +145,6 @@ class Schedule(ABC):
     def _check(self, n: int) -> None:
         for piece, length in self._inside(n):
             piece._check(length)
-
-
-class _Named(Schedule):
-    """A schedule with a name and a span of its own. A subclass is a frozen dataclass whose first field is `span`."""
-
-    __slots__ = ()
-    KIND: ClassVar[Kind]
-
-    @property
-    def kind(self) -> Kind:
-        return self.KIND
-
-    def __post_init__(self) -> None:
-        if self.span is not None:
-            object.__setattr__(self, "span", checked_span("span", self.span))
-        self._validate()
-
-    def _validate(self) -> None:
-        """Raises InputError for an argument out of range, and brings arguments to their canonical type."""
-
-    def __str__(self) -> str:
-        return textform.format_call(self)
-
-    def _steps(self, whole: int) -> int:
-        if self.span is None:
-            return whole
-        n = steps_of(self.span, whole)
-        if n > whole:
-            got = f"got span={n} and total_steps={whole} in {self}"
-            raise InputError(f"`span` must fit into `total_steps`, {got}: shorten it or train longer")
-        return n
-
-    def _keep(self, name: str, low: float, high: float, why: str, called: str = "") -> None:
-        """Holds the number `name` to [low, high] and makes it a float, so that equal schedules print alike.
-
-        `called` is the argument's name where it differs from the field's.
-        """
-        value = getattr(self, name)
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if isinstance(value, bool | str) or not low <= number <= high:
-            argument = called or name
-            raise InputError(f"`{argument}` must be a number in [{low:g}, {high:g}] ({why}), got {argument}={value!r}")
-        object.__setattr__(self, name, number)
-
-
-class Piece(_Named):
-    """A pure schedule with a name: it gives its `_shape`; past its end it is held by its last argument."""
-
-    __slots__ = ()
-
-    @property
-    def pure(self) -> bool:
-        return True
-
-    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
-        return self._shape(xp.clip(k, 0, n), n, xp)
-
-    @abstractmethod
-    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
-        """The factor at `k` in [0, n]; n is 0 where a chain left the piece no step."""
-
-
-class Controller(_Named):
-    """A schedule with a name that reacts to a metric: it gives its `init`, `_observe` and `_level`."""
-
-    __slots__ = ()
-
-    @property
-    def pure(self) -> bool:
-        return False
-
-    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
-        return k * 0.0 + self._level(state)
-
-    @abstractmethod
-    def _level(self, state: Mapping[str, Any]) -> float:
-        """The factor in this state, the same for every step."""
 
 
 @final
@@ -235,6 +156,8 @@ class Chain(Schedule):
     """
 
     pieces: tuple[Schedule, ...]
+    # Lengths by total length: they are asked for at every step of a training, with the same total.
+    _sizes: dict[int, list[int]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pieces", _flat(Chain, self.pieces))
@@ -262,7 +185,12 @@ class Chain(Schedule):
         return whole
 
     def _lengths(self, n: int) -> list[int]:
-        return lengths([piece.span for piece in self.pieces], n, self)
+        sizes = self._sizes.get(n)
+        if sizes is None:
+            sizes = lengths([piece.span for piece in self.pieces], n, self)
+            if len(self._sizes) < 100:
+                self._sizes[n] = sizes
+        return sizes
 
     def _inside(self, n: int) -> list[tuple[Schedule, int]]:
         return list(zip(self.pieces, self._lengths(n), strict=True))
@@ -341,19 +269,6 @@ class Product(Schedule):
             return state
         pairs = zip(self.pieces, state["pieces"], strict=True)
         return {"pieces": [piece._observe(mine, metric, k, self._length(piece, n)) for piece, mine in pairs]}
-
-
-def progress(k: Any, n: int, ends: str, xp: Namespace) -> Any:
-    """u in [0, 1]: how far `k` is through `n` steps. k/n ("after": 1 at the first step after), or k/(n-1) ("last")."""
-    if n == 0:
-        return k * 0.0 + 1.0
-    return k / n if ends == "after" else xp.clip(k / max(n - 1, 1), 0.0, 1.0)
-
-
-def checked_ends(ends: str) -> None:
-    """Raises InputError unless `ends` names one of the two conventions of `progress`."""
-    if ends not in ("after", "last"):
-        raise InputError(f"`ends` must be after or last, got ends={ends!r}")
 
 
 def _checked_total(total_steps: Any) -> int:

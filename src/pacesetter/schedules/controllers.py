@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, final
 
 from pacesetter.errors import InputError
-from pacesetter.schedules._base import Controller, Kind, State
+from pacesetter.schedules._base import Kind, State
+from pacesetter.schedules._pieces import Controller
 from pacesetter.schedules._spans import Span
 
 __all__ = ["plateau"]
@@ -48,7 +49,7 @@ class plateau(Controller):
     cooldown: int = 0
     min_factor: float = 0.0
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (the arguments of the text form, in its order)
         self,
         span: Span = None,
         factor: float = 0.1,
@@ -80,6 +81,7 @@ class plateau(Controller):
                 raise InputError(f"`{name}` must be {' or '.join(words)}, got {name}={getattr(self, name)!r}")
 
     def init(self) -> State:
+        """Full rate, no metric seen."""
         return {"factor": 1.0, "best": None, "waited": 0, "cooling": 0}
 
     def _level(self, state: Mapping[str, Any]) -> float:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 from pacesetter.schedules._arrays import Namespace
-from pacesetter.schedules._base import Kind, Piece, checked_ends, progress
+from pacesetter.schedules._base import Kind
+from pacesetter.schedules._pieces import Piece, checked_ends, progress
 from pacesetter.schedules._spans import Span
 
 __all__ = ["cosine"]
@@ -40,4 +41,6 @@ class cosine(Piece):
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         u = progress(k, n, self.ends, xp)
-        return self.final + (1.0 - self.final) * (0.5 + 0.5 * xp.cos(math.pi * u))
+        height = 0.5 + 0.5 * xp.cos(math.pi * u)
+        # Written as a mean of both ends, it meets each of them exactly.
+        return height + self.final * (1.0 - height)

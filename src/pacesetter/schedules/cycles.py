@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.schedules._arrays import Namespace
-from pacesetter.schedules._base import Kind, Piece
+from pacesetter.schedules._base import Kind
+from pacesetter.schedules._pieces import Piece
 from pacesetter.schedules._spans import Span, checked_span, steps_of
 
 __all__ = ["triangular"]
@@ -43,4 +44,5 @@ class triangular(Piece):
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         cycles = k / max(steps_of(self.cycle, n), 2)
         x = cycles - xp.floor(cycles)
-        return self.low + (1.0 - self.low) * (1.0 - xp.abs(2.0 * x - 1.0))
+        depth = xp.abs(2.0 * x - 1.0)
+        return (1.0 - depth) + self.low * depth

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.schedules._arrays import Namespace
-from pacesetter.schedules._base import Kind, Piece
+from pacesetter.schedules._base import Kind
+from pacesetter.schedules._pieces import Piece
 from pacesetter.schedules._spans import Span, checked_span, steps_of
 
 __all__ = ["exponential"]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.schedules._arrays import Namespace
-from pacesetter.schedules._base import Kind, Piece
+from pacesetter.schedules._base import Kind
+from pacesetter.schedules._pieces import Piece
 from pacesetter.schedules._spans import Span
 
 __all__ = ["constant"]
@@ -31,5 +32,5 @@ class constant(Piece):
     def _validate(self) -> None:
         self._keep("value", 0, 1, "a share of the peak")
 
-    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:  # noqa: ARG002 (it has one shape)
         return k * 0.0 + self.value

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal, final
 
 from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import Namespace
-from pacesetter.schedules._base import Kind, Piece, checked_ends, progress
+from pacesetter.schedules._base import Kind
+from pacesetter.schedules._pieces import Piece, checked_ends, progress
 from pacesetter.schedules._spans import Span
 
 __all__ = ["linear", "warmup"]

@@ -1,0 +1,23 @@
+"""Connectors: Pacesetter's recipes, rules and schedules inside other frameworks.
+
+    from pacesetter import connect
+
+    scheduler = connect.torch.scheduler(optimizer, "warmup(500) >> cosine()", total_steps=10_000)
+
+Each connector is a module of the framework's name; it is imported, and the framework with it, when it is first used.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pacesetter.connect import torch as torch
+
+__all__ = ["torch"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
