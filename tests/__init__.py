@@ -1,0 +1,1 @@
+"""A package, so that test modules share their helpers as `tests.<area>.<module>`."""

@@ -1,7 +1,16 @@
-"""What holds for all tests: one thread for each process, because tests run in as many processes as there are cores."""
+"""What holds for all tests: one thread for each process, and in CI the same examples at every run."""
 
 import os
 
-# Before torch or numpy is imported, and for the processes that tests start; more threads would only wait for each other.
+from hypothesis import settings
+
+# Before torch or numpy is imported, and for the processes that tests start: tests run in as many processes as there are
+# cores, and more threads would only wait for each other.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# No deadline: no test asserts a time. Where CI is set the examples are always the same ones, so that it never fails for
+# another reason than the change it is about; on a person's machine new ones are tried at every run.
+settings.register_profile("people", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "people")

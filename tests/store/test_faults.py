@@ -77,18 +77,20 @@ def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path: Path, large: str
         kept = (
             "0 of 30 lanes ended and 300 steps recorded in study 's'" if large == "append" else "nothing of study 't'"
         )
+        last = [(lane, part_of(10, 400), Outcome.FINISHED, "") for lane in lanes]
+        calls: dict[str, Callable[[], None]] = {
+            "append": lambda: store.append_many("s", last),
+            "create": lambda: store.create(study_of("t", lanes, provenance={"text": "x" * 50_000})),
+        }
         with pytest.raises(StoreError, match="room on its disk") as caught:
-            if large == "append":
-                store.append_many("s", [(lane, part_of(10, 400), Outcome.FINISHED, "") for lane in lanes])
-            else:
-                store.create(study_of("t", lanes, provenance={"text": "x" * 50_000}))
+            calls[large]()
         assert kept in str(caught.value)
         assert url in str(caught.value)
         assert [bits(record.curve) for record in store.load("s").lanes] == before
         assert store.names() == ["s"]
         with store._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-        store.append_many("s", [(lane, part_of(10, 400), Outcome.FINISHED, "") for lane in lanes])
+        calls["append"]()
         assert store.load("s").finished
 
 
@@ -186,13 +188,13 @@ def test_an_interrupt_inside_a_call_leaves_nothing_half_done() -> None:
 @pytest.mark.parametrize("url", ["pacesetter.db", "postgresql://host/db", "sqlite:///", "", "sqlite:pacesetter.db"])
 def test_a_url_that_names_no_sqlite_file_is_refused(url: str) -> None:
     """The message shows what a URL looks like."""
-    with pytest.raises(StoreError, match="`store` must be a URL such as sqlite:///pacesetter.db"):
+    with pytest.raises(StoreError, match=r"`store` must be a URL such as sqlite:///pacesetter\.db"):
         Store.open(url)
 
 
 def test_a_bare_path_is_answered_with_its_url() -> None:
     """The commonest slip gets the line to type."""
-    with pytest.raises(StoreError, match="did you mean 'sqlite:///my.db'"):
+    with pytest.raises(StoreError, match=r"did you mean 'sqlite:///my\.db'"):
         Store.open("my.db")
 
 

@@ -82,7 +82,7 @@ def _look(path: Path, must_exist: bool) -> None:
 
 
 def _pending(path: Path) -> bool:
-    """Whether a log lies beside the store, of a writer that is at work or was killed: the file alone is then not all."""
+    """Whether a log lies beside the store, of a writer at work or killed: the file alone is then not all."""
     logs = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     return any(log.exists() and log.stat().st_size > 0 for log in logs)
 

@@ -128,8 +128,10 @@ class Store:
     # ------------------------------------------------------------------------------------------------- writing
 
     def create(self, study: StudyRecord) -> None:
-        """Add a study, with what its lanes have recorded. StoreError when its name is taken. Answers are not kept:
-        they follow from the lanes."""
+        """Add a study, with what its lanes have recorded; answers are not kept, they follow from the lanes.
+
+        StoreError: its name is taken.
+        """
         values = {
             "name": study.name,
             "task": study.task,
