@@ -4,8 +4,6 @@ A schedule is a frozen value. Nothing in it counts steps: the step is an argumen
 has seen so far lies in a state that the caller keeps.
 """
 
-# ruff: noqa: SLF001 (a joined schedule works through its pieces; they keep underscores so that no argument collides)
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,11 +101,11 @@ class Schedule(ABC):
 
     @final
     def __rshift__(self, other: "Schedule") -> "Schedule":
-        return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
+        return Chain((self, other)) if _is_schedule(other) else NotImplemented
 
     @final
     def __mul__(self, other: "Schedule") -> "Schedule":
-        return Product((self, other)) if isinstance(other, Schedule) else NotImplemented
+        return Product((self, other)) if _is_schedule(other) else NotImplemented
 
     # Equality goes by text, because in Python 1 == 1.0 while here the one is a step and the other the whole run.
     @final
@@ -131,13 +129,13 @@ class Schedule(ABC):
 
     @abstractmethod
     def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
-        """The factor at its own step `k` (from 0, may lie past the end) when it is `n` steps long."""
+        """The factor at its own step `k` (below 0 before it begins, from n after its end) when it is `n` steps long."""
 
-    def _observe(self, state: State, metric: float, k: float, n: int) -> State:  # noqa: ARG002 (a controller uses them)
+    def _observe(self, state: State, metric: float, k: float, n: int) -> State:
         """The state after `metric` at its own step `k`, when it is `n` steps long."""
         return state
 
-    def _inside(self, n: int) -> list[tuple["Schedule", int]]:  # noqa: ARG002 (a joined schedule uses it)
+    def _inside(self, n: int) -> list[tuple["Schedule", int]]:
         """The pieces it is made of and their lengths when it is `n` steps long; InputError when they do not fit."""
         return []
 
@@ -203,7 +201,7 @@ class Chain(Schedule):
         value: Any = None
         start = 0
         for place, piece in enumerate(self.pieces):
-            mine = piece._at(_inner(state, place), xp.clip(k - start, 0, float("inf")), sizes[place], xp)
+            mine = piece._at(_inner(state, place), k - start, sizes[place], xp)
             value = mine if place == 0 else xp.where(k < start, value, mine)
             start += sizes[place]
         return value
@@ -269,6 +267,11 @@ class Product(Schedule):
             return state
         pairs = zip(self.pieces, state["pieces"], strict=True)
         return {"pieces": [piece._observe(mine, metric, k, self._length(piece, n)) for piece, mine in pairs]}
+
+
+def _is_schedule(value: object) -> bool:
+    # Types promise it, people at a prompt do not.
+    return isinstance(value, Schedule)
 
 
 def _checked_total(total_steps: Any) -> int:

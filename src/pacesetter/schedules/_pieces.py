@@ -72,7 +72,7 @@ class Piece(_Named):
     def pure(self) -> bool:
         return True
 
-    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:  # noqa: ARG002 (it has no state)
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
         return self._shape(xp.clip(k, 0, n), n, xp)
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Controller(_Named):
     def pure(self) -> bool:
         return False
 
-    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:  # noqa: ARG002 (the state says all)
+    def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
         return k * 0.0 + self._level(state)
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Controller(_Named):
 
 
 def progress(k: Any, n: int, ends: str, xp: Namespace) -> Any:
-    """How far `k` is through `n` steps, in [0, 1]: k/n (ends "after", 1 at the first step after) or k/(n-1) ("last")."""
+    """How far `k` is through `n` steps, in [0, 1]: k/n ("after": 1 at the first step after) or k/(n-1) ("last")."""
     if n == 0:
         return k * 0.0 + 1.0
     return k / n if ends == "after" else xp.clip(k / max(n - 1, 1), 0.0, 1.0)

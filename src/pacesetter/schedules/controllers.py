@@ -49,7 +49,7 @@ class plateau(Controller):
     cooldown: int = 0
     min_factor: float = 0.0
 
-    def __init__(  # noqa: PLR0917 (the arguments of the text form, in its order)
+    def __init__(
         self,
         span: Span = None,
         factor: float = 0.1,

@@ -32,5 +32,5 @@ class constant(Piece):
     def _validate(self) -> None:
         self._keep("value", 0, 1, "a share of the peak")
 
-    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:  # noqa: ARG002 (it has one shape)
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         return k * 0.0 + self.value
