@@ -46,8 +46,9 @@ def compare(
         task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`.
         lr: learning rates, finite and above 0, in the unit of each rule's update: numbers, `log_grid(...)`, or text
             (`"1e-4:1:4"`, `"1e-3,3e-3"`). None is 1e-5:10:2, from far too low to divergent for every rule that ships.
-        optimizers, schedules: text forms or objects, one or many; their product is compared. None is `adam` and
-            `constant`; with `strategies` given and neither of these, only the strategies.
+        optimizers: text forms or objects, one or many. None is `adam`; with `strategies` given and neither this nor
+            `schedules`, only the strategies are compared.
+        schedules: text forms or objects, one or many; each is combined with each optimizer. None is `constant`.
         strategies: pairs beside the product, as in `["sgd(momentum=0.9) cosine"]`.
         seeds: how many seeds, at least 1; an interval needs 3.
         seed: the first of them, at least 0. All lanes of a seed see the same initial weights and the same batches.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pacesetter.api.grid import rates_from
 from pacesetter.errors import InputError
@@ -104,7 +104,7 @@ def load_task(task: "str | Task", steps: int | None) -> "tuple[Task, int]":
     from pacesetter import tasks
     from pacesetter.tasks._task import Task
 
-    loaded = tasks.load(task) if isinstance(task, str) else task
+    loaded: Any = tasks.load(task) if isinstance(task, str) else task
     if not isinstance(loaded, Task):
         known = ", ".join(tasks.names())
         raise InputError(f"`task` must be a Task or the name of one, got {type(task).__name__}: known names: {known}")

@@ -44,9 +44,15 @@ def train(
         task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`.
         recipe: optimizer, rate and schedule, as in `"adam lr=3e-3 warmup(0.05) >> cosine()"`, or an answer's `recipe`.
         seed: of the initial weights and of the order of batches, at least 0.
+        steps: length of training in updates, at least 1; None is the task's own.
+        store: URL of the store, `sqlite:///file.db`; None keeps the study in this process only.
+        study: its name in the store; None makes a new one, an unfinished one is trained anew.
+        device: `cpu` or `cuda`.
+        engine: `auto`, `vectorised` or `looped`.
+        executor: `local`.
         out: a folder for `weights.safetensors` (the state of the trained model) and `curve.csv`; found unwritable
             before training. None leaves neither.
-        steps, store, study, device, engine, executor, progress: as for `compare`.
+        progress: called with a `Progress` at the start, at every evaluation and at the end.
 
     Returns:
         the study of one lane.

@@ -79,7 +79,7 @@ def measure(
             name, plan = _begin(store, task, todo, settings)
         if plan is not None:
             if not known:
-                tell(Progress(name, len(todo), total=_total(todo), note=f"{plan.engine} engine: {plan.reason}"))
+                tell(Progress(name, len(todo), total=_total(todo), note=f"engine: {plan.engine} ({plan.reason})"))
             _train(store, name, task, todo, plan, tell, on_weights)
         return findings.judge(store.load(name))
 

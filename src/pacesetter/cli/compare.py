@@ -13,7 +13,7 @@ __all__ = ["compare"]
 NO_ANSWER = 3
 
 
-@click.command()
+@click.command(short_help="Compare rates, schedules and optimizers on one task.")
 @click.argument("task", default="digits-mlp")
 @click.option(
     "--lr",
@@ -80,8 +80,9 @@ def compare(
             **options,  # type: ignore[arg-type]  # click gives each option under the keyword's own name and type
         )
     from pacesetter.cli.ending import finish, no_answer
+    from pacesetter.report import terminal
 
-    finish(study, output)
+    finish(study, output, terminal.render(study.record))
     if all(record.outcome == "failed" for record in study.lanes):
         raise WorkFailed(f"no lane could be trained: {study.lanes[0].message}")
     if not study.learned:

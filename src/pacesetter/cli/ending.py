@@ -7,18 +7,20 @@ from pacesetter.cli.output import Output
 from pacesetter.records import Outcome
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from pacesetter.api.study import Study
 
 __all__ = ["finish", "no_answer"]
 
+NOTHING_LEARNED = "nothing-learned"
 
-def finish(study: "Study", output: Output) -> None:
-    """Show what came out, write the document, and say where everything lies."""
-    from pacesetter.report import terminal
 
+def finish(study: "Study", output: Output, rendering: "RenderableType") -> None:
+    """Write the document, show the rendering of what came out, and say where everything lies."""
     document = output.write(study.to_json())
     console = output.console
-    console.print(terminal.render(study.record))
+    console.print(rendering)
     for path in (*study.written, *([document] if document else [])):
         console.print(f"written: {_near(path)}", markup=False, soft_wrap=True)
     if study.store is not None:
@@ -29,9 +31,11 @@ def finish(study: "Study", output: Output) -> None:
 
 def no_answer(study: "Study") -> str:
     """Why no lane learned, in a sentence: the finding's own, or what the lanes' outcomes say."""
-    for finding in study.findings:
-        if finding.name == "nothing-learned":
-            return finding.text
+    of_strategies = {f.text for answer in study.record.answers for f in answer.findings if f.name == NOTHING_LEARNED}
+    of_study = {f.text for f in study.findings if f.name == NOTHING_LEARNED}
+    for texts in (of_strategies, of_study):
+        if len(texts) == 1:
+            return texts.pop()
     diverged = sum(record.outcome is Outcome.DIVERGED for record in study.lanes)
     message = next((record.message for record in study.lanes if record.message), "")
     return f"no lane learned; {diverged} of {len(study.lanes)} diverged. {message}".strip()

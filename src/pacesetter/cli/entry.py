@@ -75,7 +75,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever was reading has seen enough (`| head`). What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a line and an exit code
         return _explain(error)
     return ended if isinstance(ended, int) else 0
 

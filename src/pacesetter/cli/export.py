@@ -8,7 +8,7 @@ from pacesetter.cli.output import load_study
 __all__ = ["export"]
 
 
-@click.command()
+@click.command(short_help="Write a study as CSV, Parquet or JSON.")
 @click.argument("study")
 @click.argument("file")
 @store_option

@@ -40,12 +40,12 @@ def one(study: StudyRecord, number: int) -> RenderableType:
     """A lane's recipe, outcome, curve at its evaluations, and findings."""
     record = study.lanes[number]
     lane, curve = record.lane, record.curve
+    first, last = _number(curve.untrained_loss), _number(curve.final_valid_loss)
     head = (
         f"lane {number} of study {study.name}: {lane.recipe}, seed {lane.seed}",
         f"{record.outcome}: {record.message or record.outcome.sentence}",
         f"{curve.steps} of {lane.total_steps} steps; lr applied {_rates(curve)}",
-        f"validation loss {_number(curve.untrained_loss)} untrained, {_number(curve.final_valid_loss)} at the end  "
-        f"{_line(curve)}",
+        f"validation loss {first} untrained, {last} at the end  {_line(curve)}",
     )
     parts: list[RenderableType] = [escape(line) for line in head]
     if len(curve.eval_steps):

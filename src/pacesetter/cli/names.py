@@ -10,7 +10,7 @@ from pacesetter.errors import UnknownName
 __all__ = ["optimizers", "schedules", "tasks"]
 
 
-@click.command()
+@click.command(short_help="List the built-in tasks.")
 def tasks() -> None:
     """List the built-in tasks; your own is path/to/file.py:name.
 
@@ -23,7 +23,7 @@ def tasks() -> None:
     _list({name: known.about(name) for name in known.names()})
 
 
-@click.command()
+@click.command(short_help="List the optimizers, or explain one.")
 @click.argument("name", required=False)
 def optimizers(name: str | None) -> None:
     """List the optimizers, or explain one: its formula, arguments and source.
@@ -38,7 +38,7 @@ def optimizers(name: str | None) -> None:
     _tell("optimizer", name, {each: inspect.getdoc(getattr(known, each)) or "" for each in known.names()})
 
 
-@click.command()
+@click.command(short_help="List the schedules, or explain one.")
 @click.argument("name", required=False)
 def schedules(name: str | None) -> None:
     """List the schedules, or explain one: its formula, arguments and source.

@@ -54,10 +54,8 @@ class Watch:
                 lanes=_lanes(progress),
                 left=_left(progress),
             )
-        elif progress.total and progress.settled / progress.total >= self._next_line:
-            self._next_line = progress.settled / progress.total + SHARES_BETWEEN_LINES
-            if progress.settled == progress.total:
-                self._next_line = float("inf")
+        elif progress.total and progress.settled >= min(self._next_line, progress.total):
+            self._next_line = progress.settled + SHARES_BETWEEN_LINES * progress.total
             self._say(f"{_lanes(progress)}, {_steps(progress)}{_left(progress)}")
 
     def _say(self, line: str) -> None:

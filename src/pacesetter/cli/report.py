@@ -8,7 +8,7 @@ from pacesetter.cli.output import default_folder, load_study
 __all__ = ["report"]
 
 
-@click.command()
+@click.command(short_help="Write the page and pictures of a study.")
 @click.argument("study", required=False)
 @click.option("--out", metavar="DIR", help="Where to.  [default: pacesetter-out/ and the study's name]")
 @store_option

@@ -9,7 +9,7 @@ from pacesetter.errors import InputError
 __all__ = ["show"]
 
 
-@click.command()
+@click.command(short_help="Show a study, or one lane of it and its script.")
 @click.argument("study", required=False)
 @click.option("--lanes", "list_lanes", is_flag=True, help="List the lanes with their numbers.")
 @click.option("--lane", type=WHOLE, metavar="N", help="One lane's curve and findings; lanes count from 0.")
@@ -42,12 +42,11 @@ def show(
         return
     if output.for_programs:
         return
-    from pacesetter.cli import lanes
-    from pacesetter.report import terminal
+    if lane is None and not list_lanes:
+        from pacesetter.report import terminal
 
-    if lane is not None:
-        output.console.print(lanes.one(found.record, lane))
-    elif list_lanes:
-        output.console.print(lanes.table(found.record))
-    else:
         output.console.print(terminal.render(found.record))
+        return
+    from pacesetter.cli import lanes
+
+    output.console.print(lanes.table(found.record) if lane is None else lanes.one(found.record, lane))

@@ -11,7 +11,7 @@ from pacesetter.cli.progress import duration
 __all__ = ["studies"]
 
 
-@click.command()
+@click.command(short_help="List the studies in the store.")
 @store_option
 @json_option
 def studies(store: str, json_target: str | None) -> None:

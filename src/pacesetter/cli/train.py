@@ -7,14 +7,13 @@ from pacesetter.cli.output import Output, default_folder, new_name
 from pacesetter.cli.progress import Watch
 from pacesetter.cli.session import training
 from pacesetter.errors import WorkFailed
-from pacesetter.records import Outcome
 
 __all__ = ["train"]
 
 NO_ANSWER = 3
 
 
-@click.command()
+@click.command(short_help="Train one recipe; keep its weights and curve.")
 @click.argument("task", default="digits-mlp")
 @click.option("--recipe", metavar="RECIPE", required=True, help="Optimizer, rate and schedule, as in the examples.")
 @click.option("--out", metavar="DIR", help="Where both are left.  [default: pacesetter-out/ and the study's name]")
@@ -49,13 +48,15 @@ def train(
             progress=watch,
             **options,  # type: ignore[arg-type]  # click gives each option under the keyword's own name and type
         )
+    from pacesetter.cli import lanes
     from pacesetter.cli.ending import finish
+    from pacesetter.records import Outcome
 
-    finish(done, output)
+    finish(done, output, lanes.one(done.record, 0))
     record = done.lanes[0]
     if record.outcome is Outcome.FAILED:
         raise WorkFailed(f"the lane could not be trained: {record.message}")
     if record.outcome is Outcome.DIVERGED:
-        click.echo(f"no weights: {record.message or record.outcome.sentence}", err=True)
+        click.echo(f"no answer: the lane {record.message or record.outcome.sentence}", err=True)
         return NO_ANSWER
     return 0
