@@ -125,7 +125,9 @@ def _evaluate_untrained(bundle: Bundle) -> list[Part]:
     weights = [bundle.body.flat()] if _is_small(bundle) else []
     none = np.empty((0, len(bundle.lanes)))
     segment = _Segment(none, none, none, _path(weights), found)
-    return [Part(lane, segment.curve(i, 0, 0, bundle.spread[i]), Outcome.RUNNING) for i, lane in enumerate(bundle.lanes)]
+    return [
+        Part(lane, segment.curve(i, 0, 0, bundle.spread[i]), Outcome.RUNNING) for i, lane in enumerate(bundle.lanes)
+    ]
 
 
 def _evaluate(bundle: Bundle) -> Evaluation:
@@ -186,7 +188,13 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     parts: list[Part] = []
     for i, (lane, end) in enumerate(zip(bundle.lanes, ends, strict=True)):
         if end is not None:
-            what = "loss" if not np.isfinite(losses[end, i]) else "gradient" if not np.isfinite(norms[end, i]) else "weights"
+            what = (
+                "loss"
+                if not np.isfinite(losses[end, i])
+                else "gradient"
+                if not np.isfinite(norms[end, i])
+                else "weights"
+            )
             curve = without.curve(i, end + 1, goal, bundle.spread[i])
             verb = "were" if what == "weights" else "was"
             message = f"diverged at step {first + end}: the {what} {verb} not finite"
@@ -234,7 +242,10 @@ def _end(final: float, untrained: float, spread: float) -> tuple[Outcome, str]:
         return Outcome.DIVERGED, "diverged: the last validation loss was not finite"
     limit = untrained + DIVERGED_ABOVE * max(abs(untrained), spread)
     if final > limit:
-        return Outcome.DIVERGED, f"diverged: it ended at validation loss {final:.4g}, above the untrained {untrained:.4g}"
+        return (
+            Outcome.DIVERGED,
+            f"diverged: it ended at validation loss {final:.4g}, above the untrained {untrained:.4g}",
+        )
     return Outcome.FINISHED, ""
 
 

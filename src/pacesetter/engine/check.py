@@ -40,7 +40,11 @@ def check(task: Task, device: str = "cpu") -> None:
 def _check_loss(task: Task, program: Program, batch: Any) -> None:
     if task.objective is None:
         if not (isinstance(batch, list | tuple) and len(batch) == 2):
-            kind = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, list | tuple | dict) else type(batch).__name__
+            kind = (
+                f"{type(batch).__name__} of {len(batch)}"
+                if isinstance(batch, list | tuple | dict)
+                else type(batch).__name__
+            )
             raise TaskError(
                 f"`train` must give (input, target) pairs when the task has a `loss`, got a batch that is a {kind}: "
                 "give `objective=(model, batch) -> scalar` for other batches"
@@ -49,7 +53,9 @@ def _check_loss(task: Task, program: Program, batch: Any) -> None:
         output = _told("model", f"could not be run on a batch of shape {_shape(source)}", lambda: program.model(source))
         assert task.loss is not None
         loss_function = task.loss
-        described = f"could not be computed from an output of shape {_shape(output)} and a target of shape {_shape(target)}"
+        described = (
+            f"could not be computed from an output of shape {_shape(output)} and a target of shape {_shape(target)}"
+        )
         loss = _told("loss", described, lambda: loss_function(output, target))
         name = "loss"
     else:
@@ -63,7 +69,11 @@ def _check_loss(task: Task, program: Program, batch: Any) -> None:
         )
     if not loss.requires_grad:
         raise TaskError(f"`{name}` must depend on the model's trained weights, got a value without a gradient")
-    _told(name, "has no gradient", lambda: torch.autograd.grad(loss, list(program.trainable().values()), allow_unused=True))
+    _told(
+        name,
+        "has no gradient",
+        lambda: torch.autograd.grad(loss, list(program.trainable().values()), allow_unused=True),
+    )
 
 
 def _shape(value: Any) -> str:
@@ -80,7 +90,9 @@ def _told(argument: str, problem: str, work: Any) -> Any:
     except Exception as error:
         reason = str(error).strip().splitlines()
         where = _users_line(error)
-        raise TaskError(f"`{argument}` {problem}: {type(error).__name__}: {reason[0] if reason else ''}{where}") from error
+        raise TaskError(
+            f"`{argument}` {problem}: {type(error).__name__}: {reason[0] if reason else ''}{where}"
+        ) from error
 
 
 def _users_line(error: Exception) -> str:

@@ -60,7 +60,8 @@ class Looped:
         found = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
         with torch.no_grad():
             grads = {
-                name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(params.items(), found, strict=True)
+                name: torch.zeros_like(p) if g is None else g
+                for (name, p), g in zip(params.items(), found, strict=True)
             }
             norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
             new, self._states[lane] = self._rule.update(grads, self._states[lane], dict(params), rate)

@@ -76,7 +76,9 @@ def make_plan(task: Task, lanes: Sequence[Lane], engine: str = "auto", device: s
         }
         size = min(times, key=times.__getitem__)
         if engine == "vectorised":
-            return _plan("vectorised", size, place, f"the vectorised engine was asked for; {size} lanes at a time is fastest")
+            return _plan(
+                "vectorised", size, place, f"the vectorised engine was asked for; {size} lanes at a time is fastest"
+            )
         plain = _seconds_per_lane_step(task, rule, 0, place)
     ratio = plain / times[size]
     if ratio < 1:
@@ -129,15 +131,15 @@ def why_not_vectorised(task: Task, device: torch.device) -> str:
             return f"the model cannot be vectorised, so it runs looped: {type(error).__name__}: {reason}"
         engines.append((start, torch.stack(losses), [body.weights(lane) for lane in range(len(rates))]))
     (start, plain_losses, plain), (_, stacked_losses, stacked) = engines
+    # Buffers first: one that is dropped explains different losses and weights, not the other way round.
+    trained = {name.removeprefix("model.") for name in program.trainable()}
+    for name in sorted(start, key=trained.__contains__):
+        if all(_close(one[name], other[name], start[name]) for one, other in zip(plain, stacked, strict=True)):
+            continue
+        hint = "" if name in trained else " (a buffer that `forward` replaces instead of changing in place does this)"
+        return f"`{name}` comes out differently when vectorised, so the model runs looped{hint}"
     if not _close(plain_losses, stacked_losses):
         return "the model gives other losses when vectorised, so it runs looped (random or data-dependent code?)"
-    for one, other in zip(plain, stacked, strict=True):
-        for name in one:
-            if not _close(one[name], other[name], start[name]):
-                return (
-                    f"`{name}` comes out differently when vectorised, so the model runs looped "
-                    "(a buffer that `forward` replaces instead of changing in place does this)"
-                )
     return ""
 
 
@@ -171,4 +173,3 @@ def _seconds_per_lane_step(task: Task, rule: str, lanes: int, device: torch.devi
         loss.sum().item()
         best = min(best, time.perf_counter() - started)
     return best / max(lanes, 1)
-

@@ -44,7 +44,9 @@ def _hash(digest: Any, source: Source) -> None:
         tensors = list(source.tensors)
     else:
         dataset: Any = source.dataset
-        rows = sorted({i * source.length // HASHED_EXAMPLES for i in range(HASHED_EXAMPLES)} & set(range(source.length)))
+        rows = sorted(
+            {i * source.length // HASHED_EXAMPLES for i in range(HASHED_EXAMPLES)} & set(range(source.length))
+        )
         tensors = [t for row in rows for t in tensors_of(dataset[row])]
         digest.update(str(source.length).encode())
     for tensor in tensors:

@@ -38,7 +38,9 @@ def _header(study: StudyRecord, record: LaneRecord, lane: int) -> str:
 
     A plain PyTorch loop. It prints each validation loss beside the recorded one; for a lane that learns they agree
     within {TOLERANCE:g} of the loss."""
-    return f'"""{text.replace(chr(92), "/")}\n"""\n\n{_IMPORTS}'.replace("\n    A plain", "\nA plain").replace("\n    within", "\nwithin")
+    return f'"""{text.replace(chr(92), "/")}\n"""\n\n{_IMPORTS}'.replace("\n    A plain", "\nA plain").replace(
+        "\n    within", "\nwithin"
+    )
 
 
 _IMPORTS = """import random
@@ -210,11 +212,15 @@ def _values(record: LaneRecord) -> dict[str, object]:
 def _rates(curve: Curve) -> str:
     if np.all(curve.lr == curve.lr[0]):
         return f"rates = [{float(curve.lr[0])!r}] * {curve.steps}"
-    numbers = textwrap.fill(", ".join(map(repr, curve.lr.tolist())), 116, initial_indent="    ", subsequent_indent="    ")
+    numbers = textwrap.fill(
+        ", ".join(map(repr, curve.lr.tolist())), 116, initial_indent="    ", subsequent_indent="    "
+    )
     return f"rates = [\n{numbers},\n]"
 
 
 def _recorded(curve: Curve) -> str:
-    pairs = ", ".join(f"{step}: {loss!r}" for step, loss in zip(curve.eval_steps.tolist(), curve.valid_loss.tolist(), strict=True))
+    pairs = ", ".join(
+        f"{step}: {loss!r}" for step, loss in zip(curve.eval_steps.tolist(), curve.valid_loss.tolist(), strict=True)
+    )
     pairs = pairs.replace("nan", 'float("nan")').replace("inf", 'float("inf")')
     return "{\n" + textwrap.fill(pairs, 116, initial_indent="    ", subsequent_indent="    ") + ",\n}"

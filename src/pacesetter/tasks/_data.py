@@ -5,13 +5,13 @@ so that the user's own loader and its generator stay untouched.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, SequentialSampler, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
 
 from pacesetter.errors import TaskError
 
@@ -34,17 +34,17 @@ class Source:
     pack: Callable[[list[torch.Tensor]], Batch] = tuple
     dataset: Dataset[Any] | None = None
     collate: Callable[[list[Any]], Batch] | None = None
-    sampler: Sampler[Any] | None = None
-    batch_sampler: Sampler[Any] | None = None
+    sampler: Iterable[Any] | None = None
+    batch_sampler: Iterable[Any] | None = None
     workers: int = 0
     drop_last: bool = True
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches in one pass over the data."""
-        if self.batch_sampler is not None and hasattr(self.batch_sampler, "__len__"):
+        if isinstance(self.batch_sampler, Sized):
             return len(self.batch_sampler)
-        drawn = len(self.sampler) if self.sampler is not None and hasattr(self.sampler, "__len__") else self.length
+        drawn = len(self.sampler) if isinstance(self.sampler, Sized) else self.length
         return drawn // self.batch_size if self.drop_last else -(-drawn // self.batch_size)
 
     def loader(self, generator: torch.Generator | None, batch_size: int | None = None) -> DataLoader[Any]:
@@ -66,7 +66,7 @@ class Source:
         )
 
 
-def _under(sampler: Sampler[Any], generator: torch.Generator) -> Sampler[Any]:
+def _under(sampler: Any, generator: torch.Generator) -> Any:
     """A copy of a sampler (and the sampler inside a batch sampler) that draws from `generator`."""
     twin = copy.copy(sampler)
     if hasattr(twin, "generator"):
@@ -75,7 +75,7 @@ def _under(sampler: Sampler[Any], generator: torch.Generator) -> Sampler[Any]:
     if inner is not None and hasattr(inner, "generator"):
         inner = copy.copy(inner)
         inner.generator = generator
-        twin.sampler = inner  # type: ignore[attr-defined]  # a BatchSampler keeps its sampler here
+        twin.sampler = inner
     return twin
 
 
@@ -98,11 +98,10 @@ def make_source(data: Any, batch_size: int | None, which: str) -> Source:
             f"and {source.length} examples: give a smaller batch_size"
         )
     for index, tensor in enumerate(source.tensors or ()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            row = int(torch.nonzero(~torch.isfinite(tensor.flatten(1) if tensor.dim() else tensor))[0][0])
+        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
             raise TaskError(
-                f"`{which}` must be finite, got NaN or infinity in tensor {index}, first in example {row}: "
-                "clean or drop such examples"
+                f"`{which}` must not hold NaN, got NaN in tensor {index}, first in example "
+                f"{int(torch.nonzero(torch.isnan(tensor))[0][0])}: clean or drop such examples"
             )
     return source
 
@@ -117,9 +116,10 @@ def _from_loader(loader: DataLoader[Any], which: str) -> Source:
     ordered = isinstance(loader.sampler, SequentialSampler)
     own_batches = loader.batch_size is None
     sized: Any = dataset
+    batch_size: int = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
     return Source(
         length=len(sized),
-        batch_size=loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1),
+        batch_size=batch_size,
         dataset=dataset,
         collate=loader.collate_fn,
         sampler=None if own_batches or (which == "valid" and ordered) else loader.sampler,

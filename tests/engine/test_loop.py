@@ -1,0 +1,441 @@
+"""The loop: divergence is data, nothing is touched, batches come from any kind of data, plans are honest."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+
+import pacesetter.engine as engine
+from pacesetter.engine import Plan, make_plan
+from pacesetter.engine.plan import why_not_vectorised
+from pacesetter.errors import InputError, PacesetterError, TaskError, UnknownName
+from pacesetter.records import Lane, Outcome
+from pacesetter.tasks._task import Task, maximize
+from tests.engine.helpers import LOOPED, PLANS, VECTORISED, blobs, joined, lanes_of, small_task, trained
+
+CPU = torch.device("cpu")
+
+
+def quadratic(curvature=4.0, steps=60) -> Task:
+    """loss = curvature / 2 * w^2 from w = 1."""
+
+    class Bowl(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    return Task(
+        model=Bowl,
+        objective=lambda model, batch: (curvature / 2 * model.w**2).sum(),
+        train=torch.zeros(1, 1),
+        valid=torch.zeros(1, 1),
+        batch_size=1,
+        steps=steps,
+    )
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_divergence_by_theory(engine_name):
+    """On a quadratic, gradient descent converges below 2 / curvature and diverges above, in both engines."""
+    task = quadratic(curvature=4.0)
+    lanes = lanes_of(task, [0.1, 0.45, 0.55, 5.0], "sgd")
+    outcomes = [parts[-1].outcome for parts in trained(task, lanes, PLANS[engine_name]).values()]
+    assert outcomes == [Outcome.FINISHED, Outcome.FINISHED, Outcome.DIVERGED, Outcome.DIVERGED]
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_not_finite_ends_a_lane_at_its_step(engine_name):
+    """A lane whose loss overflows stops there: its curve ends with the bad step and costs no more; others go on."""
+    task = quadratic(steps=400)
+    lanes = lanes_of(task, [0.1, 1e6], "sgd")
+    parts = trained(task, lanes, PLANS[engine_name])
+    good, bad = (joined(parts[lane]) for lane in lanes)
+    assert good.steps == 400
+    assert 10 < bad.steps < 60
+    assert not np.isfinite(bad.train_loss[-1]) or not np.isfinite(bad.grad_norm[-1])
+    assert np.isfinite(bad.train_loss[:-1]).all()
+    last = parts[lanes[1]][-1]
+    assert (last.outcome, last.message[:8]) == (Outcome.DIVERGED, "diverged")
+    assert f"step {bad.steps - 1}" in last.message
+
+
+def test_engines_agree_on_divergence():
+    """Both engines end the same lane at the same step with the same words."""
+    task = quadratic(steps=400)
+    lanes = lanes_of(task, [1e6, 1e3], "sgd")
+    ends = [[(p[-1].outcome, p[-1].message) for p in trained(task, lanes, plan).values()] for plan in PLANS.values()]
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_spike_is_no_divergence(engine_name):
+    """A lane that spikes far above its start and comes back has finished."""
+    task = quadratic(steps=60)
+    lane = lanes_of(task, [0.6], "sgd", "step(decay=0.5, every=0.2)")[0]
+    parts = trained(task, [lane], PLANS[engine_name])[lane]
+    curve = joined(parts)
+    assert curve.train_loss.max() > 100 * curve.train_loss[0]
+    assert parts[-1].outcome is Outcome.FINISHED
+
+
+def test_nan_loss_diverges_at_step_zero():
+    """A loss that is NaN from the start is a result: diverged at step 0."""
+    task = small_task(loss=lambda output, target: F.cross_entropy(output, target) * float("nan"))
+    lane = lanes_of(task, [0.1])[0]
+    part = trained(task, [lane], VECTORISED)[lane][-1]
+    assert (part.outcome, part.message) == (Outcome.DIVERGED, "diverged at step 0: the loss was not finite")
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_weights_of_small_models_are_recorded(engine_name):
+    """For one parameter the path holds the weight before each update and after the last."""
+    task = quadratic(curvature=4.0, steps=10)
+    lane = lanes_of(task, [0.05], "sgd")[0]
+    path = joined(trained(task, [lane], PLANS[engine_name])[lane]).path
+    np.testing.assert_allclose(path[:, 0], 0.8 ** np.arange(11), rtol=1e-12)
+
+
+class Noisy(Dataset):
+    """Map-style, augmenting by torch's and numpy's global generators."""
+
+    def __init__(self, inputs, targets):
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, index):
+        noise = torch.randn(self.inputs.shape[1], dtype=torch.float64) * np.random.rand() * random.random()
+        return self.inputs[index] + noise, self.targets[index]
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_a_look_leaves_no_trace(interrupt):
+    """Model, loader, its generator and all global random states are bit-identical afterwards, also after an error."""
+    inputs, targets = blobs()
+    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)).double()
+    generator = torch.Generator().manual_seed(11)
+    loader = DataLoader(Noisy(inputs, targets), batch_size=16, shuffle=True, generator=generator)
+    calls = []
+
+    def loss(output, target):
+        calls.append(1)
+        if interrupt and len(calls) > 40:
+            raise KeyboardInterrupt
+        return F.cross_entropy(output, target)
+
+    task = Task(model=model, loss=loss, train=loader, valid=(inputs, targets), steps=12, evaluations=3)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), generator.get_state()
+    lanes = lanes_of(task, [0.1, 0.01])
+    try:
+        engine.check(task)
+        trained(task, lanes, make_plan(task, lanes))
+        engine.provenance(task)
+    except KeyboardInterrupt:
+        assert interrupt
+    assert model.training
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert np.array_equal(states[1], np.random.get_state()[1])
+    assert states[2] == random.getstate()
+    assert torch.equal(states[3], generator.get_state())
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_augmentation_is_the_same_for_all_lanes(engine_name):
+    """A data set that draws at random gives every lane of a seed the same examples, whichever engine and whichever chunk."""
+    inputs, targets = blobs()
+    task = small_task(train=Noisy(inputs, targets), valid=(inputs, targets))
+    lanes = lanes_of(task, [1e-9, 2e-9, 3e-9])
+    alone = joined(trained(task, lanes[:1], LOOPED)[lanes[0]]).train_loss
+    for lane, parts in trained(task, lanes, PLANS[engine_name]).items():
+        np.testing.assert_allclose(joined(parts).train_loss, alone, rtol=1e-6, err_msg=str(lane.lr))
+
+
+def test_loader_keeps_its_ways():
+    """A DataLoader's collate function, sampler and drop_last are kept, and both engines read the same batches."""
+    inputs, targets = blobs()
+    seen = []
+
+    def collate(rows):
+        seen.append(len(rows))
+        return {"x": torch.stack([r[0] for r in rows]), "y": torch.stack([r[1] for r in rows])}
+
+    sampler = WeightedRandomSampler([1.0] * 32 + [0.0] * 64, 40)
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=16, sampler=sampler, collate_fn=collate)
+    task = Task(
+        model=lambda: nn.Linear(5, 3).double(),
+        objective=lambda model, batch: F.cross_entropy(model(batch["x"]), batch["y"]),
+        metrics={"right": maximize(lambda model, batch: (model(batch["x"]).argmax(-1) == batch["y"]).double().mean())},
+        train=loader,
+        valid=DataLoader(TensorDataset(inputs[:40], targets[:40]), batch_size=16, collate_fn=collate),
+        epochs=4,
+        evaluations=2,
+    )
+    assert task.total_steps == 12
+    lanes = lanes_of(task, [0.1, 0.01])
+    curves = [joined(trained(task, lanes, plan)[lanes[0]]) for plan in PLANS.values()]
+    assert set(seen) == {16, 8}
+    np.testing.assert_allclose(curves[0].train_loss, curves[1].train_loss, rtol=1e-10)
+    np.testing.assert_allclose(curves[0].metrics["right"], curves[1].metrics["right"])
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_metric_in_plain_python(engine_name):
+    """A metric that leaves torch (`.item()`, numpy) is measured for each lane alone, and right."""
+    task = small_task(metrics={"python": lambda output, target: float((output.argmax(-1) == target).numpy().mean())})
+    other = small_task(metrics={"python": lambda output, target: (output.argmax(-1) == target).double().mean()})
+    lanes = lanes_of(task, [0.1, 0.01])
+    for lane in lanes:
+        mine, theirs = (joined(trained(t, lanes, PLANS[engine_name])[lane]).metrics["python"] for t in (task, other))
+        np.testing.assert_allclose(mine, theirs)
+
+
+def test_frozen_and_tied_weights():
+    """Frozen weights stay as they were and are shared; tied weights stay one; both engines agree."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(5, 5).double()
+            self.second = nn.Linear(5, 5).double()
+            self.second.weight = self.first.weight
+            self.head = nn.Linear(5, 3).double()
+            self.head.requires_grad_(False)
+
+        def forward(self, x):
+            return self.head(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+    task = small_task(Tied)
+    lanes = lanes_of(task, [0.1, 0.01])
+    weights: dict[str, dict] = {}
+    curves = []
+    for name, plan in PLANS.items():
+        parts = trained(
+            task, lanes, plan, on_weights=lambda lane, w, name=name: weights.setdefault(name, {}).update({lane: w})
+        )
+        curves.append(joined(parts[lanes[0]]))
+    np.testing.assert_allclose(curves[0].train_loss, curves[1].train_loss, rtol=1e-10)
+    for lane in lanes:
+        one, other = weights["vectorised"][lane], weights["looped"][lane]
+        torch.manual_seed(0)
+        torch.testing.assert_close(one["head.weight"], Tied().head.weight.detach(), rtol=0, atol=0)
+        torch.testing.assert_close(one["first.weight"], other["first.weight"])
+
+
+class Replaces(nn.Module):
+    """Re-binds a buffer in forward, which a functional call silently drops."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3).double()
+        self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, x):
+        out = self.layer(x)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * out.detach().mean(0)
+        return out - self.mean
+
+
+class Branches(nn.Module):
+    """Control flow that depends on the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3).double()
+
+    def forward(self, x):
+        out = self.layer(x)
+        return out * 2 if out.sum() > 0 else out
+
+
+def spectral() -> nn.Module:
+    """A layer that iterates on its own weights in forward."""
+    return nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(5, 4)), nn.Linear(4, 3)).double()
+
+
+@pytest.mark.parametrize(
+    ("make_model", "word"), [(Replaces, "mean"), (Branches, "data-dependent"), (spectral, "cannot")]
+)
+def test_models_that_cannot_be_vectorised_run_looped(make_model, word):
+    """`auto` runs such a model looped, says why, and it trains; asking for the vectorised engine is refused."""
+    task = small_task(make_model)
+    lanes = lanes_of(task, [0.1, 0.01])
+    plan = make_plan(task, lanes)
+    assert plan.engine == "looped"
+    assert word in plan.reason
+    assert "looped" in plan.reason
+    assert {p[-1].outcome for p in trained(task, lanes, plan).values()} == {Outcome.FINISHED}
+    with pytest.raises(InputError, match="`engine` must be looped"):
+        make_plan(task, lanes, engine="vectorised")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3)).double(),
+        lambda: nn.Sequential(nn.Unflatten(1, (5, 1)), nn.LSTM(1, 3, batch_first=True), TakeLast()).double(),
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (5, 1)), nn.Linear(1, 4), SelfAttention(), nn.Flatten(), nn.Linear(20, 3)
+        ).double(),
+    ],
+)
+def test_common_models_are_vectorised(layer):
+    """BatchNorm, dropout, LSTM and attention pass the comparison of the two engines."""
+    assert why_not_vectorised(small_task(layer), CPU) == ""
+
+
+class TakeLast(nn.Module):
+    """The last output of an LSTM."""
+
+    def forward(self, told):
+        return told[0][:, -1]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x)[0]
+
+
+def test_one_lane_needs_no_stack():
+    """A single lane runs looped, without measuring, and the plan says so."""
+    task = small_task()
+    plan = make_plan(task, lanes_of(task, [0.1]))
+    assert (plan.engine, plan.lanes_per_chunk) == ("looped", 1)
+    assert "one lane" in plan.reason
+
+
+def test_plan_is_plain_data():
+    """A plan survives its JSON form."""
+    assert Plan.from_json(VECTORISED.to_json()) == VECTORISED
+
+
+def test_model_error_fails_the_lanes_and_no_others():
+    """An error in the model's code in mid-run fails that bundle with its words; the other bundles finish."""
+    calls = []
+
+    def loss(output, target):
+        calls.append(1)
+        if len(calls) == 20:
+            raise RuntimeError("the cat sat on the keyboard")
+        return F.cross_entropy(output, target)
+
+    task = small_task(loss=loss)
+    lanes = lanes_of(task, [0.1, 0.01]) + lanes_of(task, [0.1, 0.01], seed=1)
+    ends = [parts[-1] for parts in trained(task, lanes, VECTORISED).values()]
+    assert [end.outcome for end in ends] == [Outcome.FAILED] * 2 + [Outcome.FINISHED] * 2
+    assert "the cat sat on the keyboard" in ends[0].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"make_model": lambda: nn.Linear(4, 3).double()}, "`model` could not be run on a batch of shape (16, 5)"),
+        (
+            {"make_model": lambda: nn.Linear(5, 2).double()},
+            "`loss` could not be computed from an output of shape (16, 2)",
+        ),
+        ({"make_model": lambda: 3}, "`model` must make an nn.Module, got int"),
+        ({"make_model": nn.Identity}, "at least one parameter"),
+        (
+            {"loss": lambda o, t: F.cross_entropy(o, t, reduction="none")},
+            "`loss` must give a scalar, got a tensor of shape (16,)",
+        ),
+        ({"loss": lambda o, t: 1.0}, "`loss` must give a scalar tensor, got float"),
+        ({"loss": lambda o, t: o.detach().mean()}, "without a gradient"),
+        ({"loss": lambda o, t: F.mse_loss(o[:, :1], t.double())}, "target size"),
+        ({"metrics": {"all": lambda o, t: o}}, "`metrics` must give one number each, got all of shape"),
+        ({"train": torch.zeros(32, 5, dtype=torch.float64)}, "(input, target) pairs"),
+    ],
+)
+def test_check_says_what_is_wrong(changes, words):
+    """Each mistake in a task is named in one sentence before any training."""
+    with pytest.raises(TaskError) as told:
+        engine.check(small_task(**changes))
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_nan_in_a_data_set_is_found():
+    """A NaN that only a Dataset's items hold is found when it is read."""
+    inputs, targets = blobs()
+    inputs = inputs.clone()
+    inputs[5] = float("nan")
+
+    class Plain(Noisy):
+        def __getitem__(self, index):
+            return self.inputs[index], self.targets[index]
+
+    task = small_task(train=Plain(inputs, targets), valid=(inputs[:4], targets[:4]))
+    with pytest.raises(PacesetterError, match="must not hold NaN"):
+        trained(task, lanes_of(task, [0.1]), LOOPED)
+
+
+def test_unknown_engine_and_device():
+    """Misspelt engines get a hint and missing devices a sentence."""
+    task = small_task()
+    with pytest.raises(UnknownName, match="did you mean `vectorised`"):
+        make_plan(task, lanes_of(task, [0.1]), engine="vectorized")
+    with pytest.raises(InputError, match="`device` must be one that this machine has"):
+        make_plan(task, lanes_of(task, [0.1]), device="gpu9")
+
+
+def test_bundle_lanes_must_agree():
+    """A bundle of different seeds is refused."""
+    with pytest.raises(InputError, match="must share seed"):
+        engine.start(
+            small_task(), [Lane("sgd", "constant", 0.1, 0, 24), Lane("sgd", "constant", 0.1, 1, 24)], VECTORISED
+        )
+
+
+def test_advance_in_other_strides_changes_nothing():
+    """Advancing 24 steps at once, or 1, 5 and 18, records the same curve to the last bit."""
+    task = small_task(lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3)).double())
+    lanes = lanes_of(task, [0.1, 0.01], schedule="plateau(patience=0)")
+    whole = engine.start(task, lanes, VECTORISED)
+    pieces = engine.start(task, lanes, VECTORISED)
+    one = [p for p in engine.advance(whole, 24) if p.lane == lanes[0]]
+    other = [p for n in (1, 5, 18) for p in engine.advance(pieces, n) if p.lane == lanes[0]]
+    a, b = joined(one), joined(other)
+    for name in ("lr", "train_loss", "grad_norm", "eval_steps", "valid_loss"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+
+
+def test_keep_goes_on_with_some():
+    """After `keep`, the lanes that stay train as if the others had never been there."""
+    task = small_task()
+    lanes = lanes_of(task, [0.1, 0.01, 0.001])
+    bundle = engine.start(task, lanes, VECTORISED)
+    first = engine.advance(bundle, 12)
+    engine.keep(bundle, [2])
+    assert bundle.lanes == [lanes[2]]
+    parts = [p for p in [*first, *engine.advance(bundle, 12)] if p.lane == lanes[2]]
+    expected = joined(trained(task, lanes, VECTORISED)[lanes[2]])
+    assert np.array_equal(joined(parts).train_loss, expected.train_loss)
+
+
+def test_surface_holds_the_paths():
+    """The loss surface of a small model covers what its lanes walked and has its lowest point at the minimum."""
+    from pacesetter.records import LaneRecord, StudyRecord
+
+    task = quadratic(steps=20)
+    lanes = lanes_of(task, [0.05, 0.45], "sgd")
+    records = tuple(LaneRecord(lane, p[-1].outcome, joined(p)) for lane, p in trained(task, lanes, VECTORISED).items())
+    found = engine.surface(task, StudyRecord("s", "t", 20, records))
+    assert found["x"][0] < -0.8
+    assert found["x"][-1] > 1.0
+    assert abs(found["x"][int(np.argmin(found["loss"]))]) < 0.05
+    assert engine.surface(small_task(), StudyRecord("s", "t", 20, ())) is None
