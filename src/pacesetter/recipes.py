@@ -17,7 +17,7 @@ from pacesetter.schedules import Schedule
 __all__ = ["Recipe", "Strategy"]
 
 _RATE = re.compile(r"lr\s*=\s*([^\s()]*)")
-_RULE = re.compile(r"\s*\w+")
+_RULE = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Strategy:
         """
         if isinstance(text, Strategy):
             return text
-        end = _end_of_call(text)
+        text = _one_line(text, "strategy")
+        end = _end_of_call(text, "strategy")
         rest = text[end:].strip()
         if _RATE.match(rest):
             raise ParseError.at(text, text.index("lr", end), "`strategy` must not have a rate, got one: leave lr= out")
@@ -76,10 +77,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse a rate that is none, and make it a plain float so that equal recipes have one text form."""
-        number = isinstance(self.lr, Real) and not isinstance(self.lr, bool)
-        if not number or not 0.0 < self.lr < math.inf:
-            raise InputError(f"`lr` must be a finite number above 0, got lr={self.lr!r}")
-        object.__setattr__(self, "lr", float(self.lr))
+        lr: Any = self.lr
+        if not isinstance(lr, Real) or isinstance(lr, bool) or not 0.0 < float(lr) < math.inf:
+            raise InputError(f"`lr` must be a finite number above 0, got lr={lr!r}")
+        object.__setattr__(self, "lr", float(lr))
 
     @classmethod
     def parse(cls, text: "str | Recipe") -> "Recipe":
@@ -89,7 +90,8 @@ class Recipe:
         """
         if isinstance(text, Recipe):
             return text
-        end = _end_of_call(text)
+        text = _one_line(text, "recipe")
+        end = _end_of_call(text, "recipe")
         start = end + len(text[end:]) - len(text[end:].lstrip())
         rate = _RATE.match(text, start)
         if rate is None:
@@ -133,11 +135,21 @@ class Recipe:
         return f"{self.rule} lr={self.lr!r} {self.schedule}"
 
 
-def _end_of_call(text: str) -> int:
+def _one_line(text: Any, kind: str) -> str:
+    """The text on one line, so that a caret stands under its place."""
+    if not isinstance(text, str):
+        raise InputError(f"`{kind}` must be text or a {kind}, got {kind}={text!r}")
+    line = " ".join(text.split())
+    if not line:
+        raise ParseError(f"`{kind}` must begin with an optimizer's name, got an empty text")
+    return line
+
+
+def _end_of_call(text: str, kind: str) -> int:
     """Where the leading `name` or `name(...)` of `text` ends; parentheses may be nested."""
     name = _RULE.match(text)
-    if name is None:
-        raise ParseError.at(text, 0, "`recipe` and `strategy` must begin with an optimizer's name, got none")
+    if name is None or _RATE.match(text):
+        raise ParseError.at(text, 0, f"`{kind}` must begin with an optimizer's name, got this instead:")
     end = name.end()
     opening = len(text) - len(text[end:].lstrip())
     if not text[opening:].startswith("("):

@@ -37,8 +37,8 @@ class Block(nn.Module):
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
         seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.joined(seen.transpose(1, 2).reshape(batch, time, WIDTH))
-        x = x + self.feed_forward(self.before_feed_forward(x))
-        return x
+        added: Tensor = self.feed_forward(self.before_feed_forward(x))
+        return x + added
 
 
 class CharacterTransformer(nn.Module):
