@@ -7,7 +7,7 @@ from typing import Any
 
 from pacesetter.records import Answer, Cost, Curve, Finding, LaneRecord, StudyRecord
 
-__all__ = ["answer_document", "compare_document", "cost_document", "to_json"]
+__all__ = ["answer_document", "compare_document", "cost_document", "final_metrics", "to_json"]
 
 
 def to_json(document: Mapping[str, Any]) -> str:
