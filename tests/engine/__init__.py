@@ -1,0 +1,1 @@
+"""The engine: lanes against the plain loop, the loop itself, plans."""

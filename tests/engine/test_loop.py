@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def quadratic(curvature=4.0, steps=60) -> Task:
-    """loss = curvature / 2 * w^2 from w = 1."""
+    """A bowl: curvature / 2 * w^2 from w = 1."""
 
     class Bowl(nn.Module):
         def __init__(self):
@@ -149,7 +149,7 @@ def test_a_look_leaves_no_trace(interrupt):
 
 @pytest.mark.parametrize("engine_name", PLANS)
 def test_augmentation_is_the_same_for_all_lanes(engine_name):
-    """A data set that draws at random gives every lane of a seed the same examples, whichever engine and whichever chunk."""
+    """A data set that draws at random gives every lane of a seed the same examples, in either engine and any chunk."""
     inputs, targets = blobs()
     task = small_task(train=Noisy(inputs, targets), valid=(inputs, targets))
     lanes = lanes_of(task, [1e-9, 2e-9, 3e-9])

@@ -1,0 +1,1 @@
+"""Plain, obvious implementations that the product is held against."""

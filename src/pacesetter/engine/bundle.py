@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = ["Bundle", "Part", "advance", "keep", "start", "train"]
 Floats = NDArray[np.float64]
 
 DIVERGED_ABOVE = 0.1
-"""A lane that ends this share of max(|untrained loss|, its spread over batches) above the untrained model has diverged."""
+"""A lane that ends further above the untrained loss than this share of max(|it|, its spread over batches) diverged."""
 PATH_PARAMETERS = 2
 """Models with no more parameters than this have their weights recorded at every step, to be drawn."""
 
@@ -258,7 +259,7 @@ def bundles_of(lanes: Sequence[Lane], size: int) -> list[list[Lane]]:
     for _, group in sorted(groups.items(), key=lambda item: item[0][0]):
         count = -(-len(group) // size)
         edges = [len(group) * k // count for k in range(count + 1)]
-        bundles += [group[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        bundles += [group[a:b] for a, b in pairwise(edges)]
     return bundles
 
 
@@ -287,6 +288,6 @@ def train(
                 going = list(bundle.lanes)
         except PacesetterError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the user's own code may raise anything; the other bundles go on
             message = f"failed: {type(error).__name__}: {error}"
             yield [Part(lane, Curve(), Outcome.FAILED, message) for lane in going]

@@ -18,7 +18,7 @@ __all__ = ["Looped"]
 class Looped:
     """One program and one rule state per lane. Lanes whose loss is no longer finite are not computed any more.
 
-    Each lane sees the same random numbers in a step: the global generators are set back before every lane but the first.
+    Each lane sees the same random numbers in a step: the global generators are set back for every lane after the first.
     """
 
     def __init__(self, program: Program, rule: Rule, lanes: int) -> None:
@@ -57,7 +57,7 @@ class Looped:
         program, params = self._programs[lane], self._params[lane]
         program.train()
         loss = program(batch)
-        found = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
+        found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
         with torch.no_grad():
             grads = {
                 name: torch.zeros_like(p) if g is None else g

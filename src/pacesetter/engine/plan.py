@@ -1,4 +1,4 @@
-"""How lanes are run: the plan, chosen once by measuring, stored with the study and reused by whatever goes on with it."""
+"""How lanes are run: the plan, chosen once by measuring, stored with the study, reused by whatever goes on with it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -120,11 +120,10 @@ def why_not_vectorised(task: Task, device: torch.device) -> str:
         body = kind(program, rule, len(rates))
         start = body.weights(0)
         batches = Batches(task.train_source, 0, device)
-        losses = []
+        losses: list[torch.Tensor] = []
         try:
-            for _ in range(COMPARED_STEPS):
-                losses.append(body.step(next(batches), rates.to(device))[0].double().cpu())
-        except Exception as error:
+            losses += [body.step(next(batches), rates.to(device))[0].double().cpu() for _ in range(COMPARED_STEPS)]
+        except Exception as error:  # whatever stacking the user's code raises
             if kind is Looped:
                 raise
             reason = str(error).strip().splitlines()[0]

@@ -20,7 +20,7 @@ HASHED_EXAMPLES = 64
 
 
 def provenance(task: Task) -> dict[str, Any]:
-    """Plain values: versions, machine, trained parameters, batch size, and a hash of the training and validation data."""
+    """Plain values: versions, machine, trained parameters, batch size, and a hash of all the data."""
     with traceless():
         trained = sum(p.numel() for p in fresh_program(task, 0, torch.device("cpu")).trainable().values())
         digest = hashlib.sha256()

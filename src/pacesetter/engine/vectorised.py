@@ -1,9 +1,9 @@
 """The vectorised engine: all lanes of a bundle in one pass, their weights stacked along a leading lane axis."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 import torch
 from torch.func import functional_call, grad_and_value, vmap
@@ -85,7 +85,7 @@ class Vectorised:
             try:
                 together: tuple[torch.Tensor, Tensors] = vmap(judge, randomness="same")(weights, self.buffers)
                 return together
-            except Exception:
+            except Exception:  # noqa: BLE001  # see below
                 # A metric in plain Python (`.item()`, numpy, scikit-learn) cannot see all lanes at once; one by one
                 # it can, and a real error comes again there.
                 self._judges_together = False

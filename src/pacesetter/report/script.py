@@ -14,7 +14,7 @@ __all__ = ["TOLERANCE", "script"]
 
 TOLERANCE = 1e-3
 """Relative difference between a script's validation losses and the recorded ones that float32 arithmetic in another
-order explains, for a lane that learns; at the edge of stability small differences grow, and far larger ones are fair."""
+order explains, for a lane that learns; at the edge of stability small differences grow far beyond it."""
 
 
 def script(study: StudyRecord, lane: int) -> str:
@@ -120,7 +120,7 @@ def validation_batches():
         rows = torch.arange(first, min(first + task.batch_size, length_of(valid)))
         yield rows_of(valid, rows), len(rows)"""
 
-_OF_SOURCES = """train, valid = task.train_source, task.valid_source  # tensors or a data set, split where no `valid` was given
+_OF_SOURCES = """train, valid = task.train_source, task.valid_source
 
 
 def first_axis(batch):
