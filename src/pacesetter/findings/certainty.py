@@ -1,0 +1,59 @@
+"""How sure an answer is: the interval and the equivalent rates in words, or why there is no interval."""
+
+import numpy as np
+
+from pacesetter.findings._answer import MINIMUM_SEEDS, neighbours
+from pacesetter.findings._group import Group
+from pacesetter.findings._judge import AnswerJudge, Findings
+from pacesetter.findings._words import plural, rate, rates, share
+from pacesetter.records import Answer, Finding, Level
+
+__all__ = ["FINDING"]
+
+METHOD = "Dunnett's one-sided comparison with the best rate, paired by seed, at level"
+
+
+def _open(answer: Answer, group: Group) -> Finding:
+    """The equivalent rates reach an end of what was tried."""
+    alike = np.flatnonzero(group.equivalent)
+    below, _ = neighbours(group, int(alike[0]), int(alike[-1]))
+    end, way = (answer.equivalent[0], "lower") if below is None else (answer.equivalent[-1], "higher")
+    text = (
+        f"No interval: even the {'lowest' if below is None else 'highest'} rate tried, {rate(end)}, cannot "
+        "be told from the best, so how far "
+        f"the good rates reach is not known. Try {way} rates too."
+    )
+    return Finding("open-interval", Level.WARNING, text, end)
+
+
+def _judge(answer: Answer, group: Group) -> Findings:
+    """Seeds, equivalent rates and interval. value: number of seeds, or of equivalent rates."""
+    if answer.best_tried is None:
+        return ()
+    seeds, level = len(group.seeds), share(answer.confidence)
+    found: list[Finding] = []
+    if seeds < MINIMUM_SEEDS:
+        cannot = "so rates cannot be told apart and there is no interval" if seeds < 2 else "too few for an interval"
+        text = f"{plural(seeds, 'seed').capitalize()} per rate, {cannot}. Use at least {MINIMUM_SEEDS} seeds."
+        found.append(Finding("too-few-seeds", Level.WARNING, text, float(seeds)))
+    if seeds > 1:
+        method = f"({METHOD} {level}, {seeds} seeds)"
+        if len(answer.equivalent) > 1:
+            text = f"Cannot be told apart from the best: {rates(answer.equivalent)} {method}."
+        else:
+            text = f"Every other rate that ended well for all seeds is worse than {rate(answer.best_tried)} {method}."
+        found.append(Finding("equivalent", Level.INFO, text, float(len(answer.equivalent))))
+    if answer.interval is not None:
+        low, high = answer.interval
+        text = (
+            f"The rate of lowest expected loss lies between {rate(low)} and {rate(high)} (level at least "
+            f"{level}): these are the tried rates next "
+            "to those that cannot be told apart, and it holds if the loss has one valley."
+        )
+        found.append(Finding("interval", Level.INFO, text, float(np.log10(high / low))))
+    elif answer.lr is not None and seeds >= MINIMUM_SEEDS:
+        found.append(_open(answer, group))
+    return tuple(found)
+
+
+FINDING = AnswerJudge(order=30, judge=_judge)

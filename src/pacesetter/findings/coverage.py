@@ -1,0 +1,59 @@
+"""What the comparison covers: nothing learned, diverged, failed and unfinished lanes, other lengths."""
+
+from pacesetter.findings._group import Comparison
+from pacesetter.findings._judge import Findings, StudyJudge
+from pacesetter.findings._words import after, plural, share
+from pacesetter.records import Answer, Finding, Level, Outcome
+
+__all__ = ["FINDING"]
+
+MANY_DIVERGED = 0.5
+"""When half of the lanes or more diverged, most of the range is out of use and its good part is thinly covered."""
+
+
+def _judge(comparison: Comparison, answers: tuple[Answer, ...]) -> Findings:
+    """Only what applies. value: lanes, or for divergence the share of ended lanes."""
+    lanes = comparison.study.lanes
+    of = {kind: [record for record in lanes if record.outcome is kind] for kind in Outcome}
+    ended = len(lanes) - len(of[Outcome.RUNNING])
+    found: list[Finding] = []
+    if lanes and ended == len(lanes) and all(answer.best_tried is None for answer in answers):
+        text = (
+            "No lane learned: no strategy has a rate that ends below the untrained loss for every seed. Each "
+            "answer says why."
+        )
+        found.append(Finding("nothing-learned", Level.BAD, text))
+    if of[Outcome.DIVERGED]:
+        part = len(of[Outcome.DIVERGED]) / ended
+        text = f"{len(of[Outcome.DIVERGED])} of {plural(ended, 'lane')} diverged ({share(part)})."
+        if part >= MANY_DIVERGED:
+            text += " That is much of the range: move it down to spend the steps where training works."
+        level = Level.WARNING if part >= MANY_DIVERGED else Level.INFO
+        found.append(Finding("diverged-share", level, text, part))
+    elif ended:
+        text = f"None of {plural(ended, 'lane')} diverged, so how high the rate may go was not found."
+        found.append(Finding("diverged-share", Level.INFO, text, 0.0))
+    if of[Outcome.FAILED]:
+        failed = of[Outcome.FAILED]
+        text = f"{plural(len(failed), 'lane')} could not be trained and say nothing about their rate." + after(
+            failed[0].message
+        )
+        found.append(Finding("failed-lanes", Level.BAD, text, float(len(failed))))
+    if of[Outcome.RUNNING]:
+        text = (
+            f"{len(of[Outcome.RUNNING])} of {plural(len(lanes), 'lane')} still to be trained: everything here "
+            "may change."
+        )
+        found.append(Finding("unfinished", Level.WARNING, text, float(len(of[Outcome.RUNNING]))))
+    other = sum(record.lane.total_steps != comparison.study.total_steps for record in lanes)
+    if other:
+        text = (
+            f"{plural(other, 'lane')} of another length than {comparison.study.total_steps} steps stay out "
+            "of the answers: "
+            "rates compare only at one length."
+        )
+        found.append(Finding("other-lengths", Level.WARNING, text, float(other)))
+    return tuple(found)
+
+
+FINDING = StudyJudge(order=20, judge=_judge)
