@@ -1,0 +1,115 @@
+"""A chart that is drawn twice: on the page as cells that flow with its width, and as one PNG."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pacesetter.report._theme import Theme
+
+Value = str | float | int | None
+Rows = Sequence[Mapping[str, Value]]
+ROWS = "rows"  # the name of a cell's own data in the template
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One small multiple: its heading, a remark, and its own rows. `marked` cells (the best) are set off."""
+
+    title: str
+    note: str
+    rows: Rows
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A chart: one Vega-Lite `template` whose data is named `rows`, drawn once for every cell.
+
+    `name` is a file name's stem, `label` what a reader picks it by, `caption` how to read it, and `description` what
+    a screen reader says. `shared` are tables every cell can name. `height` is in pixels; `narrowest` is the width
+    below which cells are put under each other.
+    """
+
+    name: str
+    label: str
+    caption: str
+    description: str
+    template: Mapping[str, Any]
+    cells: Sequence[Cell]
+    shared: Mapping[str, Rows] = field(default_factory=dict)
+    narrowest: int = 300
+    columns: int = 3
+    cell_width: int = 300
+
+
+def template(chart: Any, theme: Theme) -> dict[str, Any]:
+    """An altair chart as a plain Vega-Lite specification in `theme`."""
+    specification: dict[str, Any] = chart.to_dict()
+    specification.pop("$schema", None)
+    return {**specification, "config": theme.config()}
+
+
+def for_picture(picture: Picture, title: str, theme: Theme) -> dict[str, Any]:
+    """One Vega-Lite specification with every cell in it, for a PNG."""
+    shell = copy.deepcopy(dict(picture.template))
+    config, params = shell.pop("config"), shell.pop("params", [])
+    datasets: dict[str, Any] = {name: list(rows) for name, rows in picture.shared.items()}
+    cells = []
+    for index, cell in enumerate(picture.cells):
+        datasets[f"{ROWS}{index}"] = list(cell.rows)
+        one = {**copy.deepcopy(shell), "data": {"name": f"{ROWS}{index}"}, "width": picture.cell_width}
+        if cell.title:
+            one["title"] = {"text": cell.title, "subtitle": cell.note} if cell.note else {"text": cell.title}
+        cells.append(one)
+    columns = min(picture.columns, len(cells))
+    width = columns * (picture.cell_width + 60)
+    return {
+        "title": {
+            "text": title,
+            "subtitle": _wrapped(picture.caption, max(50, width // 6)),
+            "fontSize": 17,
+            "subtitleFontSize": 12,
+            "offset": 14,
+            "color": theme.ink,
+        },
+        "concat": cells,
+        "columns": columns,
+        "spacing": 24,
+        "padding": 18,
+        "params": params,
+        "datasets": datasets,
+        "config": config,
+    }
+
+
+def columnar(rows: Rows) -> dict[str, Any]:
+    """Rows as columns, each either a list of values or `{"runs": [value, count, ...]}`, whichever is shorter.
+
+    The page turns them back into rows; a curve's rows repeat its rate, seed and outcome, which costs nothing so.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        runs: list[Any] = []
+        for value in values:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"`{name}` must be finite in a picture, got {name}={value}")
+            if runs and runs[-2] == value and type(runs[-2]) is type(value):
+                runs[-1] += 1
+            else:
+                runs += [value, 1]
+        columns[name] = {"runs": runs} if len(runs) < len(values) else values
+    return columns
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters, broken at spaces."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines

@@ -1,0 +1,45 @@
+"""Fewer points for the same picture: a curve of any length becomes a short one that still shows every spike."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUCKETS = 60  # a chart cell is some 350 px wide: a point every 6 px; more would draw batch noise, not the curve
+SPIKE = 4.0  # a batch whose loss is this many times its neighbours' mean is drawn as it is
+
+
+def thin(
+    values: NDArray[np.float64], buckets: int = BUCKETS, tail: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions and values that stand for `values` in a picture.
+
+    A curve of up to `2 * buckets` points is kept as it is. A longer one gives the mean of each of `buckets` equal
+    stretches, at the middle of the stretch, and besides it the highest point of every stretch that spikes
+    (`SPIKE` times the stretch's mean without it), the first point, and the last `tail` points: where a run died, they
+    are how. Values that are not finite are left out.
+    """
+    steps = np.flatnonzero(np.isfinite(values)).astype(np.float64)
+    known = values[np.isfinite(values)]
+    if len(known) <= 2 * buckets:
+        return steps, known
+    edges = np.linspace(0, len(known), buckets + 1).round().astype(int)
+    places: dict[float, float] = {}
+    for start, stop in pairwise(edges):
+        stretch = known[start:stop]
+        peak = int(np.argmax(stretch))
+        rest = np.delete(stretch, peak)
+        spikes = bool(stretch[peak] > SPIKE * np.mean(rest) > 0)
+        places[float(np.mean(steps[start:stop]))] = float(np.mean(rest if spikes else stretch))
+        if spikes:
+            places[float(steps[start + peak])] = float(stretch[peak])
+    for position in (0, *range(len(known) - tail, len(known))):
+        places[float(steps[position])] = float(known[position])
+    order = np.array(sorted(places))
+    return order, np.array([places[place] for place in order])
+
+
+def shorten(value: float) -> float:
+    """Four significant digits: what a picture can show, and short in the file."""
+    return float(f"{value:.4g}") if math.isfinite(value) else value

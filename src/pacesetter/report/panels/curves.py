@@ -1,0 +1,172 @@
+"""Loss and metrics over the steps, a line for every run, coloured by its learning rate."""
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from pacesetter.records import LaneRecord, StudyRecord
+from pacesetter.report import _summary, _words
+from pacesetter.report._charts import Axis, loss_axis, rate_colour, shown
+from pacesetter.report._picture import Cell, Picture, Value, template
+from pacesetter.report._theme import Theme
+from pacesetter.report._thin import shorten, thin
+
+TITLE = "How training went at each rate"
+ORDER = 40
+TAIL = 12  # last points of a lost run, drawn one by one
+
+
+class Measure(NamedTuple):
+    """One thing that was measured over the steps: its rows by strategy, and its axis."""
+
+    name: str
+    label: str
+    axis: Axis
+    rows: dict[str, list[dict[str, Value]]]
+    caption: str
+
+
+class Curves(NamedTuple):
+    """Every measure, and the rates tried."""
+
+    measures: list[Measure]
+    rates: list[float]
+    best: dict[str, float | None]
+    total_steps: int
+
+
+def data(study: StudyRecord) -> Curves | None:
+    """A row for every point drawn, by strategy, for the training loss, the validation loss and each metric."""
+    if not study.lanes:
+        return None
+    groups = _ordered(study)
+    untrained = _words.mean(record.curve.untrained_loss for record in study.lanes)
+    train = {
+        label: [thin(r.curve.train_loss, tail=TAIL * (r.outcome in _summary.LOST)) for r in group]
+        for label, group in groups.items()
+    }
+    measures = [
+        Measure(
+            "training-loss",
+            "Training loss",
+            loss_axis([float(v) for pairs in train.values() for _, values in pairs for v in values], untrained),
+            {label: _rows(groups[label], train[label]) for label in groups},
+            "A line for every run, up to where it died. The line is the mean over each sixtieth of the run; "
+            "batches that spike are drawn as they are. A red cross marks a run that diverged.",
+        )
+    ]
+    valid = {label: [_evaluated(r, r.curve.valid_loss) for r in group] for label, group in groups.items()}
+    measures.append(
+        Measure(
+            "validation-loss",
+            "Validation loss",
+            loss_axis([float(v) for pairs in valid.values() for _, values in pairs for v in values], untrained),
+            {label: _rows(groups[label], valid[label]) for label in groups},
+            "Measured on the whole validation set at each evaluation. A red cross marks a run that diverged, "
+            "at the step where it did.",
+        )
+    )
+    for name in study.metrics:
+        pairs = {label: [_evaluated(r, r.curve.metrics.get(name)) for r in group] for label, group in groups.items()}
+        values = [float(v) for of_label in pairs.values() for _, these in of_label for v in these]
+        if values:
+            rows = {label: _rows(groups[label], pairs[label], crosses=False) for label in groups}
+            axis = Axis("linear", (min(values), max(values) if max(values) > min(values) else min(values) + 1.0))
+            caption = f"{name.capitalize()} on the whole validation set at each evaluation."
+            slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            measures.append(Measure(slug or "metric", name.capitalize(), axis, rows, caption))
+    best = {_words.strategy(a.optimizer, a.schedule): a.best_tried for a in study.answers}
+    return Curves(measures, sorted({record.lane.lr for record in study.lanes}), best, study.total_steps)
+
+
+def draw(data: Curves, theme: Theme) -> tuple[Picture, ...]:
+    """A picture for each measure, with a cell for each strategy."""
+    return tuple(_picture(measure, data, theme) for measure in data.measures)
+
+
+def _ordered(study: StudyRecord) -> dict[str, list[LaneRecord]]:
+    """Lanes by strategy label, the best strategy first, unanswered ones last."""
+    groups = {_words.strategy(*key): records for key, records in study.strategies().items()}
+    first = [row.label for row in _summary.strategies(study) if row.label in groups]
+    return {label: groups[label] for label in dict.fromkeys([*first, *groups])}
+
+
+def _trained(record: LaneRecord) -> tuple[Any, Any]:
+    """Steps and batch losses that stand for the training loss; how a lost run ended is drawn point by point."""
+    return thin(record.curve.train_loss, tail=TAIL if record.outcome in _summary.LOST else 0)
+
+
+def _evaluated(record: LaneRecord, values: Any) -> tuple[Any, Any]:
+    """Steps and values of the evaluations that gave a finite value."""
+    if values is None or not len(values):
+        return np.empty(0), np.empty(0)
+    kept = np.isfinite(values)
+    return record.curve.eval_steps[kept].astype(float), values[kept]
+
+
+def _rows(records: list[LaneRecord], pairs: list[tuple[Any, Any]], crosses: bool = True) -> list[dict[str, Value]]:
+    """Rows of one strategy: `line` for the points of a lane, `cross` where it died, all of a lane together."""
+    rows: list[dict[str, Value]] = []
+    for lane, (record, (steps, values)) in enumerate(zip(records, pairs, strict=True)):
+        same: dict[str, Value] = {"lane": lane, "lr": record.lane.lr, "seed": record.lane.seed}
+        same["ended"] = shown(record)
+        rows += [
+            {**same, "part": "line", "step": shorten(float(step)), "value": shorten(float(value))}
+            for step, value in zip(steps, values, strict=True)
+        ]
+        if crosses and record.outcome in _summary.LOST:
+            # A dead run's cross is where its last finite value was; drawing moves it to the top edge if that is higher.
+            last = shorten(float(values[-1])) if len(values) else None
+            rows.append({**same, "part": "cross", "step": record.curve.steps, "value": last})
+    return rows
+
+
+def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
+    top = measure.axis.domain[1]
+    x = alt.X("step:Q", title="step (weight updates)", scale=alt.Scale(domain=[0, data.total_steps], nice=False))
+    y = alt.Y("value:Q", title=measure.axis.title(measure.label), scale=measure.axis.scale(), axis=measure.axis.axis())
+    tooltip = [
+        alt.Tooltip("lr:Q", title="learning rate", format=".3~g"),
+        alt.Tooltip("seed:Q", title="seed"),
+        alt.Tooltip("ended:N", title="how it ended"),
+    ]
+    lit = alt.when("picked === 0 || abs(log(datum.lr / picked)) < 1e-6")
+    base = alt.Chart(alt.NamedData("rows"))
+    lines = (
+        base.transform_filter("datum.part == 'line'")
+        .mark_line(clip=True, strokeWidth=1.5, strokeJoin="round", strokeCap="round")
+        .encode(
+            x=x,
+            y=y,
+            detail="lane:N",
+            color=rate_colour(data.rates, theme),
+            opacity=lit.then(alt.value(0.8)).otherwise(alt.value(0.07)),
+            tooltip=tooltip,
+        )
+    )
+    crosses = (
+        base.transform_filter("datum.part == 'cross'")
+        .transform_calculate(at=f"isValid(datum.value) && datum.value < {top!r} ? datum.value : {top!r}")
+        .mark_point(shape="cross", angle=45, size=46, filled=True, color=theme.bad, strokeWidth=0)
+        .encode(
+            x="step:Q",
+            y=alt.Y("at:Q"),
+            opacity=lit.then(alt.value(0.85)).otherwise(alt.value(0.08)),
+            tooltip=tooltip,
+        )
+    )
+    chart = alt.layer(lines, crosses).add_params(alt.param(name="picked", value=0)).properties(height=210)
+    cells = [
+        Cell(label, _note(data.best.get(label)), rows, marked=index == 0 and len(measure.rows) > 1)
+        for index, (label, rows) in enumerate(measure.rows.items())
+    ]
+    low, high = data.rates[0], data.rates[-1]
+    described = f"{measure.label} against step for {len(cells)} strategies, rates {_words.span((low, high))}."
+    return Picture(f"curves-{measure.name}", measure.label, measure.caption, described, template(chart, theme), cells)
+
+
+def _note(best: float | None) -> str:
+    return "" if best is None or not math.isfinite(best) else f"best at {_words.rate(best)}"

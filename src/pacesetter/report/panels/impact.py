@@ -1,0 +1,156 @@
+"""The impact table: what each rate did to convergence, stability, accuracy and generalization."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from pacesetter.records import LaneRecord, Level, StudyRecord
+from pacesetter.report import _html, _summary, _words
+from pacesetter.report._theme import Theme
+
+TITLE = "What each rate does"
+ORDER = 70
+_LOUD = ("overfitting", "oscillation")  # findings that no column of the table shows
+
+
+class Rate(NamedTuple):
+    """One rate of one strategy, over its seeds. `verdict` is what most seeds say; `said` are sentences on the rest."""
+
+    lr: float
+    verdict: str
+    level: Level
+    seeds: int
+    lost: int
+    valid_loss: float | None
+    spread: float | None
+    metrics: list[tuple[float | None, float | None]]
+    steps_to_target: float | None
+    stability: str
+    gap: float | None
+    said: list[str]
+
+
+class Impact(NamedTuple):
+    """Rates by strategy, the best strategy first."""
+
+    strategies: list[tuple[str, str, float | None, list[Rate]]]
+    metrics: list[str]
+    rates: tuple[float, float]
+
+
+def data(study: StudyRecord) -> Impact | None:
+    """Every rate of every strategy."""
+    groups = study.strategies()
+    if not groups:
+        return None
+    best = {(row.optimizer, row.schedule): row.answer.best_tried for row in _summary.strategies(study)}
+    strategies = []
+    for key in dict.fromkeys([*best, *groups]):
+        by_rate: dict[float, list[LaneRecord]] = {}
+        for record in groups.get(key, []):
+            by_rate.setdefault(record.lane.lr, []).append(record)
+        rates = [_rate(lr, records, list(study.metrics)) for lr, records in by_rate.items()]
+        strategies.append((*key, best.get(key), rates))
+    every = [record.lane.lr for record in study.lanes]
+    return Impact(strategies, list(study.metrics), (min(every), max(every)))
+
+
+def draw(data: Impact, theme: Theme) -> Markup:
+    """A table for each strategy; the first is open, the others fold out."""
+    heads = ["Rate", "Verdict", "Validation loss", *(name.capitalize() for name in data.metrics)]
+    heads += ["Steps to target", "Stability", "Gap", "In words"]
+    numeric = frozenset({*range(2, len(heads) - 3), len(heads) - 2})
+    parts = []
+    for index, (optimizer, schedule, best, rates) in enumerate(data.strategies):
+        rows = [_cells(rate, data) for rate in rates]
+        marked = next((k for k, rate in enumerate(rates) if rate.lr == best), None)
+        body = _html.table(_html.Table(heads, rows, numeric), marked, "cards impact")
+        lost = sum(rate.lost > 0 for rate in rates)
+        note = f"{len(rates)} rate{'s' if len(rates) != 1 else ''} tried" + (f", {lost} diverged" if lost else "")
+        shell = "<details class='fold'{}><summary>{} <small>{}</small></summary>{}</details>"
+        opened = Markup(" open") if index == 0 else ""
+        parts.append(Markup(shell).format(opened, _html.strategy(optimizer, schedule), note, body))
+    note = Markup(
+        "<p class='caption'>Over all seeds of a rate. <b>Gap</b>: validation loss minus training loss at the end; the "
+        "larger, the worse the model generalizes.</p>"
+    )
+    return note + _html.join(parts)
+
+
+def _rate(lr: float, records: list[LaneRecord], metrics: list[str]) -> Rate:
+    kept = [record for record in records if record.outcome not in _summary.LOST]
+    verdict, level = _verdict(records)
+    finals = [record.curve.final_valid_loss for record in kept]
+    return Rate(
+        lr=lr,
+        verdict=verdict,
+        level=level,
+        seeds=len(records),
+        lost=len(records) - len(kept),
+        valid_loss=_words.mean(finals),
+        spread=_words.deviation(finals),
+        metrics=[_over([_summary.metric(record, name) for record in kept]) for name in metrics],
+        steps_to_target=_words.mean(_summary.value(record, "convergence") for record in kept),
+        stability=_stability(records),
+        gap=_words.mean(_gap(record) for record in kept),
+        said=_said(records),
+    )
+
+
+def _verdict(records: list[LaneRecord]) -> tuple[str, Level]:
+    """What most seeds say (the first among equals): the words before the first colon or full stop of the finding."""
+    found = [finding for record in records for finding in record.findings if finding.name == "verdict"]
+    if not found:
+        return str(records[0].outcome), Level.INFO
+    words = Counter(finding.text.replace(".", ":").partition(":")[0].strip() for finding in found)
+    word = words.most_common(1)[0][0]
+    level = next(f.level for f in found if f.text.startswith(word))
+    return word, level
+
+
+def _stability(records: list[LaneRecord]) -> str:
+    """When the first seed was lost, else the mean number of spikes of the training loss."""
+    died = [record.curve.steps for record in records if record.outcome in _summary.LOST]
+    if died:
+        return f"lost at step {min(died):,}"
+    spikes = _words.mean(_summary.value(record, "stability") for record in records)
+    if spikes is None:
+        return _words.DASH
+    return "steady" if not spikes else f"{_words.number(spikes, 2 if spikes < 10 else 3)} spikes"
+
+
+def _gap(record: LaneRecord) -> float | None:
+    known = _summary.value(record, "generalization")
+    return record.curve.final_valid_loss - record.curve.final_train_loss if known is None else known
+
+
+def _said(records: list[LaneRecord]) -> list[str]:
+    """Why the verdict, and what else warns, in the words of the first seed that it is about; none twice."""
+    lost = [record for record in records if record.outcome in _summary.LOST]
+    first = (lost or records)[0]
+    reasons = [f.text.partition(":")[2].strip() or f.text for f in first.findings if f.name == "verdict"]
+    said = [reason[:1].upper() + reason[1:] for reason in reasons]
+    if lost:
+        return list(dict.fromkeys([*said, first.message])) if first.message else said
+    loud = (f.text for f in first.findings if f.name in _LOUD and f.level in (Level.WARNING, Level.BAD))
+    return list(dict.fromkeys([*said, *loud]))
+
+
+def _over(values: list[float | None]) -> tuple[float | None, float | None]:
+    return _words.mean(values), _words.deviation(values)
+
+
+def _cells(rate: Rate, data: Impact) -> list[str | Markup]:
+    lost = f" ({rate.lost} of {rate.seeds} seeds)" if 0 < rate.lost < rate.seeds else ""
+    reached = "not reached" if rate.lost < rate.seeds else _words.DASH
+    return [
+        _html.rate(rate.lr, *data.rates),
+        _html.badge(rate.level, rate.verdict) + lost,
+        _words.spread(rate.valid_loss, rate.spread),
+        *(_words.spread(*pair) for pair in rate.metrics),
+        reached if rate.steps_to_target is None else _words.count(rate.steps_to_target),
+        rate.stability,
+        _words.number(rate.gap, 2),
+        Markup("<span class='words'>{}</span>").format(" ".join(rate.said)),
+    ]

@@ -1,0 +1,59 @@
+"""Where the numbers come from: versions, seeds, data hash, device, command, plan and cost."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from pacesetter.records import Outcome, StudyRecord
+from pacesetter.report import _html, _words
+from pacesetter.report._theme import Theme
+
+TITLE = "Where these numbers come from"
+ORDER = 90
+
+
+class Facts(NamedTuple):
+    """Names and values, in the order they are shown."""
+
+    rows: list[tuple[str, str]]
+
+
+def data(study: StudyRecord) -> Facts:
+    """What is known of how the study was made."""
+    cost = study.cost
+    seeds = sorted({record.lane.seed for record in study.lanes})
+    outcomes = [(str(kind), sum(r.outcome is kind for r in study.lanes)) for kind in Outcome]
+    rows = [
+        ("study", study.name),
+        ("task", study.task),
+        ("created", study.created),
+        ("runs", ", ".join(f"{many:,} {kind}" for kind, many in outcomes if many) or "none"),
+        ("steps of each run", f"{study.total_steps:,}"),
+        ("seeds", ", ".join(str(seed) for seed in seeds)),
+        ("cost", f"{cost.lane_steps:,} weight updates, the price of {_words.number(cost.runs)} full trainings"),
+        ("training time", _words.duration(cost.seconds)),
+    ]
+    rows += _flat(study.provenance)
+    rows += [(f"plan: {name}", text) for name, text in _flat(study.plan)]
+    return Facts([(name, text) for name, text in rows if text])
+
+
+def draw(data: Facts, theme: Theme) -> Markup:
+    """A list of names and values."""
+    rows = _html.join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*row) for row in data.rows)
+    return Markup("<dl class='provenance'>{}</dl>").format(rows)
+
+
+def _flat(values: Mapping[str, Any], under: str = "") -> list[tuple[str, str]]:
+    """Nested plain values as names and texts; what is nested is named `outer: inner`."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        label = f"{under}{str(name).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{label}: ")
+        elif isinstance(value, list | tuple):
+            rows.append((label, ", ".join(str(item) for item in value)))
+        elif value is not None:
+            rows.append((label, f"{value:.6g}" if isinstance(value, float) else str(value)))
+    return rows

@@ -1,0 +1,101 @@
+"""A judged study on a terminal: the answer, a table of answers, a table of strategies, the findings. 80 columns do."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pacesetter.records import Finding, Level, StudyRecord
+from pacesetter.report import _summary, _words
+from pacesetter.report.panels.answer import data as headline
+from pacesetter.report.panels.strategies import steps
+
+__all__ = ["render"]
+
+# Every level has a sign of its own, so that nothing depends on colour.
+_SIGNS = {
+    Level.BAD: ("✕", "bold red"),
+    Level.WARNING: ("!", "yellow"),
+    Level.INFO: ("·", "dim"),
+    Level.GOOD: ("✓", "green"),
+}
+
+
+def render(study: StudyRecord) -> RenderableType:
+    """What a person sees at the end of a comparison: something for `rich` to print.
+
+    Example: `rich.print(render(findings.judge(store.load("digits"))))`
+    """
+    head = headline(study)
+    rows = _summary.strategies(study)
+    parts: list[RenderableType] = [Text(f"{head.sentence}.", style="bold"), Text(head.support), Text()]
+    if rows:
+        parts += [_answers(rows), Text(), _strategies(rows, list(study.metrics)), Text()]
+    whole, best, others = head.findings
+    loud = [finding for finding in others if finding.level in (Level.BAD, Level.WARNING)]
+    if whole or best or others:
+        parts.append(_findings([*whole, *best, *loud], len(others) - len(loud)))
+    return Group(*parts)
+
+
+def _table(title: str) -> Table:
+    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "header_style": "dim"}
+    return Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False, **looks)
+
+
+def _answers(rows: list[_summary.Strategy]) -> Table:
+    """What each strategy answers: its best rate, where that lies, and where it breaks."""
+    table = _table("Learning rates")
+    table.add_column("strategy", overflow="fold", ratio=1)
+    for name in ("best rate", "best rate lies in", "breaks at", "valid. loss"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        answer = row.answer
+        best = _words.rate(answer.best_tried) + ("" if answer.lr is not None or answer.best_tried is None else " ?")
+        edge = "not seen" if answer.stability_edge is None else _words.rate(answer.stability_edge[1])
+        table.add_row(
+            row.label,
+            best,
+            _words.span(answer.interval),
+            edge,
+            _words.number(row.valid_loss) if row.rank else "not learned",
+            style="bold" if row.rank == 1 else "",
+        )
+    return table
+
+
+def _strategies(rows: list[_summary.Strategy], metrics: list[str]) -> Table:
+    """Every strategy at its own best rate."""
+    table = _table("Strategies, each at its own best rate")
+    table.add_column("strategy", overflow="fold", ratio=1)
+    table.add_column("kind", overflow="fold", max_width=14)
+    table.add_column("valid. loss", justify="right", no_wrap=True)
+    shown = metrics[:1]  # more do not fit into 80 columns; the report has them all
+    for name in [*shown, "steps to target", "cost"]:
+        table.add_column(name, justify="right", max_width=11)
+    for row in rows:
+        table.add_row(
+            row.label,
+            row.kind,
+            _words.spread(row.valid_loss, row.spread) if row.rank else _words.DASH,
+            *(_words.number(row.metrics.get(name, (None, None))[0]) for name in shown),
+            steps(row),
+            f"{_words.number(row.runs)} runs",
+            style="bold" if row.rank == 1 else "",
+        )
+    return table
+
+
+def _findings(findings: list[Finding], more: int) -> RenderableType:
+    """Signs and sentences, worst first."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=1)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        sign, style = _SIGNS[finding.level]
+        table.add_row(Text(sign, style=style), Text(finding.text))
+    if more:
+        table.add_row("", Text(f"and {more} more in the report", style="dim"))
+    return Padding(table, (0, 0))
