@@ -42,7 +42,7 @@ def log_grid(low: float, high: float, per_decade: int = 2) -> tuple[float, ...]:
     check_rate(high, "high")
     if low > high:
         raise InputError(f"`low` must not be above `high`, got low={low!r} high={high!r}: swap them")
-    if isinstance(per_decade, bool) or int(per_decade) != per_decade or not 1 <= per_decade <= MOST_PER_DECADE:
+    if isinstance(per_decade, bool) or per_decade not in range(1, MOST_PER_DECADE + 1):
         raise InputError(
             f"`per_decade` must be a whole number from 1 to {MOST_PER_DECADE}, got per_decade={per_decade!r}"
         )
@@ -61,14 +61,13 @@ def check_rate(value: float, name: str = "lr") -> float:
     Raises:
         InputError: it is no number, not finite, zero or negative.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            value = float(value)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"`{name}` must be a number, got {name}={value!r}") from error
-    if not (math.isfinite(value) and value > 0):
+    try:
+        number = float("no number" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"`{name}` must be a number, got {name}={value!r}") from error
+    if not (math.isfinite(number) and number > 0):
         raise InputError(f"`{name}` must be finite and above 0, got {name}={value!r}")
-    return float(value)
+    return number
 
 
 def parse_rates(text: str) -> tuple[float, ...]:

@@ -1,0 +1,1 @@
+"""Tests of the verbs and of what they return."""

@@ -1,0 +1,109 @@
+"""Studies that go on: unfinished, finished, extended, and those that must not be mixed."""
+
+import numpy as np
+import pytest
+import torch
+
+import pacesetter as ps
+from pacesetter.errors import InputError
+from pacesetter.records import Outcome
+
+
+class _Stop(Exception):
+    """Stands for whatever ends a process."""
+
+
+def _stop_after(ended):
+    """A listener that raises once `ended` lanes have ended."""
+
+    def listen(progress):
+        if progress.ended >= ended:
+            raise _Stop
+
+    return listen
+
+
+def test_an_interrupted_study_goes_on_where_it_was(small, store):
+    """Lanes that had ended are not trained again, the others are, and the whole equals an uninterrupted study."""
+    whole = ps.compare("quadratic", **small)
+    with pytest.raises(_Stop):
+        ps.compare("quadratic", **small, store=store, study="s", progress=_stop_after(2))
+    half = ps.Study.load("s", store)
+    assert [r.outcome.ended for r in half.lanes].count(True) == 2
+    heard: list[ps.Progress] = []
+    study = ps.compare("quadratic", **small, store=store, study="s", progress=heard.append)
+    assert "going on with study s: 2 of 4 lanes are left" in heard[0].note
+    assert heard[-1].steps == 40
+    for one, other in zip(study.lanes, whole.lanes, strict=True):
+        assert one.outcome is Outcome.FINISHED
+        assert np.array_equal(one.curve.train_loss, other.curve.train_loss)
+        assert np.array_equal(one.curve.valid_loss, other.curve.valid_loss)
+
+
+def test_what_was_measured_is_kept_through_any_error(small, store):
+    """Parts that were told of are in the store when an error comes, also those of lanes that had not ended."""
+    seen = []
+
+    def listen(progress):
+        seen.append(progress)
+        if progress.steps >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ps.compare("quadratic", **small, store=store, progress=listen)
+    study = ps.Study.load("quadratic-1", store)
+    assert study.cost.lane_steps == seen[-1].steps >= 10
+    assert study.cost.seconds > 0
+    assert not study.record.finished
+
+
+def test_a_finished_study_trains_nothing(small, store):
+    """The same question under the name of a finished study costs nothing more."""
+    first = ps.compare("quadratic", **small, store=store, study="s")
+    heard: list[ps.Progress] = []
+    again = ps.compare("quadratic", **small, store=store, study="s", progress=heard.append)
+    assert [progress.note for progress in heard] == ["study s is finished: nothing is trained"]
+    assert again.cost == first.cost
+    assert again.answers == first.answers
+
+
+def test_new_lanes_join_a_study_of_the_same_task_and_length(small, store):
+    """Another rate under the same name is added and trained; what was there stays as it was."""
+    first = ps.compare("quadratic", **small, store=store, study="s")
+    heard: list[ps.Progress] = []
+    more = ps.compare("quadratic", **{**small, "lr": [0.05, 0.08]}, store=store, study="s", progress=heard.append)
+    assert "2 lanes are new to it" in heard[0].note
+    assert heard[-1].steps == 40
+    assert [r.lane for r in more.lanes[:4]] == [r.lane for r in first.lanes]
+    assert {r.lane.lr for r in more.lanes} == {0.01, 0.05, 0.08}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"steps": 21}, "`steps` must be that of study s, 20, got steps=21"),
+        ({"task": "two-wells"}, "`task` must be that of study s, 'quadratic', got task='two-wells'"),
+        ({"engine": "vectorised"}, "`engine` must be that of study s, 'looped', got engine='vectorised'"),
+        ({"device": "cuda"}, "`device` must be that of study s, 'cpu', got device='cuda'"),
+    ],
+)
+def test_another_question_under_the_same_name_is_refused(small, store, change, rule):
+    """Task, length, engine and device of a study are fixed; the message names both and the way out."""
+    ps.compare("quadratic", **small, store=store, study="s")
+    with pytest.raises(InputError, match=rule):
+        ps.compare(**{"task": "quadratic", **small, "store": store, "study": "s", **change})
+
+
+def test_other_data_under_the_same_name_is_refused(small, store):
+    """Lanes are never added to a study of the same task name but other data."""
+
+    def task(scale):
+        data = (torch.arange(96.0).reshape(32, 3) * scale, torch.ones(32, 1))
+        return ps.Task(
+            model=lambda: torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss, train=data, batch_size=8, steps=20
+        )
+
+    ps.compare(task(0.01), **small, store=store, study="s")
+    with pytest.raises(InputError, match="`study` must be of the same data"):
+        ps.compare(task(0.02), **{**small, "lr": [0.02]}, store=store, study="s")
+    assert len(ps.Study.load("s", store).lanes) == 4

@@ -1,0 +1,123 @@
+"""Bad input: a message in one grammar, exit code 2, no traceback."""
+
+import sqlite3
+
+import pytest
+
+CASES = {
+    "unknown command": (["comapre"], "did you mean `compare`"),
+    "unknown option": (["compare", "--optimiser", "adam"], "--optimizer"),
+    "rate 0": (["compare", "--lr", "0"], "`lr` must be finite and above 0, got lr=0.0"),
+    "negative rate": (["compare", "--lr", "-1"], "`lr` must be finite and above 0, got lr=-1.0"),
+    "rate NaN": (["compare", "--lr", "nan"], "`lr` must be finite and above 0, got lr=nan"),
+    "rate infinite": (["compare", "--lr", "0.1,inf"], "`lr` must be finite and above 0, got lr=inf"),
+    "low above high": (["compare", "--lr", "1:0.1:2"], "`low` must not be above `high`"),
+    "no rate per decade": (["compare", "--lr", "0.1:1:0"], "`per_decade` must be a whole number from 1"),
+    "zero steps": (["compare", "--steps", "0"], "`steps` must be at least 1, got steps=0"),
+    "half a step": (["compare", "--steps", "0.5"], "`steps` must be a whole number, got steps='0.5'"),
+    "zero seeds": (["compare", "--seeds", "0"], "`seeds` must be at least 1, got seeds=0"),
+    "negative seed": (["compare", "--seed", "-1"], "`seed` must be at least 0, got seed=-1"),
+    "unknown optimizer": (["compare", "--optimizer", "adm"], "did you mean `adam`"),
+    "unknown schedule": (["compare", "--schedule", "cosin"], "did you mean `cosine`"),
+    "unknown argument": (["compare", "--optimizer", "adam(beta3=1)"], "beta3"),
+    "rate in a strategy": (["compare", "--strategy", "sgd lr=1 cosine"], "must not have a rate"),
+    "unknown task": (["compare", "digits-mpl"], "did you mean `digits-mlp`"),
+    "no such file": (["compare", "nothing.py:task"], "nothing.py"),
+    "no such name": (["compare", "tasks.py:tsk"], "did you mean"),
+    "no such module": (["compare", "no.such.module:task"], "no.such.module"),
+    "broken file": (["compare", "broken.py:task"], "broken.py"),
+    "model of another shape": (["compare", "tasks.py:wrong_shape"], "`model`"),
+    "loss that is no scalar": (["compare", "tasks.py:vector_loss"], "`loss` must give a scalar"),
+    "data with NaN": (["compare", "tasks.py:nan_data"], "`train`"),
+    "no data": (["compare", "tasks.py:empty_data"], "`train`"),
+    "batch larger than the data": (["compare", "tasks.py:large_batch"], "`batch_size`"),
+    "out that is a file": (["compare", "--out", "tasks.py"], "`out` must be a place that can be written to"),
+    "out that cannot be": (["compare", "--out", "/proc/nowhere"], "`out` must be a place that can be written to"),
+    "json that cannot be": (
+        ["compare", "--json", "no/such/folder/a.json"],
+        "`json` must be a file that can be written",
+    ),
+    "store that is no URL": (["compare", "--store", "studies.db"], "sqlite:///studies.db"),
+    "store that is a text": (["compare", "--store", "sqlite:///tasks.py"], "that is not a SQLite file"),
+    "store of others": (["compare", "--store", "sqlite:///other.db"], "another program's database"),
+    "store without a folder": (["compare", "--store", "sqlite:///no/folder/a.db"], "`store` must lie in a folder"),
+    "study with a slash": (["compare", "--study", "a/b"], "`study` must be a name without slashes"),
+    "unknown engine": (["compare", "--engine", "fast"], "`engine` must be auto, vectorised or looped"),
+    "unknown device": (["compare", "quadratic", "--device", "abacus"], "`device` must"),
+    "unknown executor": (["compare", "--executor", "ray"], "`executor` must be local"),
+    "no recipe": (["train"], "--recipe"),
+    "recipe without a rate": (["train", "--recipe", "adam cosine"], "must have its rate"),
+    "nothing to list": (["studies"], "`store` must exist"),
+    "nothing to show": (["show", "x"], "`store` must exist"),
+    "a script of no lane": (["show", "--script"], "`script` must come with a lane"),
+    "unknown optimizer to explain": (["optimizers", "adm"], "did you mean `adam`"),
+    "unknown schedule to explain": (["schedules", "cosin"], "did you mean `cosine`"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_ends_with_2_and_a_sentence(name, cli, tmp_path):
+    """Each wrong input has exit code 2, its rule on standard error, nothing on standard output, no traceback."""
+    arguments, rule = CASES[name]
+    (tmp_path / "broken.py").write_text("x = 1\ny = 1 / 0\n", encoding="utf-8")
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE t (x)")
+    other.commit()
+    other.close()
+    ran = cli(*arguments)
+    assert ran.code == 2
+    assert rule in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out.replace("a task file may print what it likes\n", "") == ""
+    assert not (tmp_path / "pacesetter-out").exists()
+
+
+def test_a_file_that_fails_names_its_own_line(cli, tmp_path):
+    """The message has the line of the user's file, not of ours."""
+    (tmp_path / "broken.py").write_text("x = 1\n\ny = x / 0\n", encoding="utf-8")
+    ran = cli("compare", "broken.py:task")
+    assert ran.code == 2
+    assert "broken.py" in ran.err
+    assert "line 3" in ran.err or "broken.py:3" in ran.err
+
+
+def test_studies_that_are_not_there(cli, quick):
+    """A misspelt study, a lane that does not exist and a file of unknown kind are told with what is there."""
+    assert cli("compare", *quick, "--study", "mine").code == 0
+    for arguments, rule in [
+        (["show", "mein"], "did you mean `mine`"),
+        (["show", "mine", "--lane", "4"], "`lane` must be from 0 to 3 in study mine, got lane=4"),
+        (["show", "mine", "--lane", "-1"], "`lane` must be from 0 to 3"),
+        (["export", "mine", "lanes.xls"], "must end in .csv, .json, .parquet"),
+        (["export", "mine", "no/x/../../tasks.py/lanes.csv"], "must be writable"),
+        (["report", "mine", "--out", "tasks.py"], "`out` must be a place that can be written to"),
+        (["compare", *quick, "--study", "mine", "--steps", "21"], "`steps` must be that of study mine"),
+    ]:
+        ran = cli(*arguments)
+        assert (ran.code, rule in ran.err) == (2, True), (arguments, ran)
+
+
+def test_the_unexpected_ends_with_1_and_one_line(cli, monkeypatch):
+    """A fault of ours has exit code 1, one line, and a way to see where; with that way, the traceback."""
+
+    def explode() -> list[str]:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("pacesetter.optimizers.names", explode)
+    ran = cli("optimizers")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "PACESETTER_TRACEBACK=1" in ran.err
+    monkeypatch.setenv("PACESETTER_TRACEBACK", "1")
+    assert "Traceback" in cli("optimizers").err
+
+
+def test_a_missing_package_is_told_with_the_line_that_installs_it(cli, monkeypatch):
+    """A core without torch says which extra brings it, exit code 2."""
+
+    def absent() -> list[str]:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("pacesetter.optimizers.names", absent)
+    ran = cli("optimizers")
+    assert ran.code == 2
+    assert "pip install 'pacesetter[train]'" in ran.err
