@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,3 +127,12 @@ def test_strategy_text_that_is_wrong(text: Any, error: type[InputError], message
     with pytest.raises(error) as caught:
         Strategy.parse(text)
     assert message in str(caught.value)
+
+
+def test_to_torch() -> None:
+    """A recipe gives PyTorch's own optimizer with its settings, and a scheduler at the first rate."""
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    optimizer, scheduler = Recipe.parse("adamw(beta2=0.95) lr=0.1 warmup(10) >> linear").to_torch(weights, 100)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.95)
+    assert scheduler.get_last_lr() == pytest.approx([0.01])

@@ -78,7 +78,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse a rate that is none, and make it a plain float so that equal recipes have one text form."""
         lr: Any = self.lr
-        if not isinstance(lr, Real) or isinstance(lr, bool) or not 0.0 < float(lr) < math.inf:
+        if isinstance(lr, bool) or not isinstance(lr, Real) or not 0.0 < float(lr) < math.inf:
             raise InputError(f"`lr` must be a finite number above 0, got lr={lr!r}")
         object.__setattr__(self, "lr", float(lr))
 
