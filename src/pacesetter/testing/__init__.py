@@ -1,0 +1,7 @@
+"""Public conformance suites: subclass one in your own tests, give it your object by a fixture, and every fact is held.
+
+    pacesetter.testing.schedules    ScheduleConformance
+    pacesetter.testing.rules        RuleConformance
+
+They need pytest. Pacesetter's own tests run them over everything that is registered.
+"""
