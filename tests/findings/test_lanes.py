@@ -168,3 +168,10 @@ def test_accuracy_tells_the_metric_and_its_best(lane: LaneMaker, study: StudyMak
     finding = told(judged.lanes[0], "accuracy")
     assert finding is not None and finding.value == 0.92
     assert "accuracy 0.92 (best 0.95 at step 50), validation loss 0.2 (untrained 2)" in finding.text
+
+
+def test_a_bounce_at_high_noise_is_no_overfitting(lane: LaneMaker, study: StudyMaker) -> None:
+    """A restless validation loss that happens to end above its lowest is not called overfitting."""
+    valid = [2.0, 0.9, 0.6, 0.45, 0.55, 0.38, 0.47, 0.29, 0.36, 0.33, 0.43]
+    record = findings.judge(study([lane(1e-1, valid=valid)])).lanes[0]
+    assert told(record, "overfitting") is None

@@ -24,11 +24,11 @@ def loss(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share as per cent, with one digit below ten: `0.4 %`, `23 %`."""
+    """A share as per cent, two digits where they matter: `0.4 %`, `6.8 %`, `23 %`."""
     percent = 100 * value
     if 0 < percent < 0.1:
         return "less than 0.1 %"
-    return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.1f} %"
+    return f"{percent:.0f} %" if abs(percent) >= 10 else f"{percent:.2g} %"
 
 
 def plural(count: int, noun: str) -> str:

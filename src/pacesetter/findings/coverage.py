@@ -31,7 +31,7 @@ def _judge(comparison: Comparison, answers: tuple[Answer, ...]) -> Findings:
         level = Level.WARNING if part >= MANY_DIVERGED else Level.INFO
         found.append(Finding("diverged-share", level, text, part))
     elif ended:
-        text = f"None of {plural(ended, 'lane')} diverged, so how high the rate may go was not found."
+        text = f"None of {plural(ended, 'lane')} diverged, so no stability edge was found."
         found.append(Finding("diverged-share", Level.INFO, text, 0.0))
     if of[Outcome.FAILED]:
         failed = of[Outcome.FAILED]

@@ -16,7 +16,7 @@ OVERFIT_SHARE = 0.02
 OVERFIT_NOISE = 3.0
 """... and this many times the usual wobble between evaluations, so that a noisy plateau is no overfitting."""
 
-OVERFIT_AFTER = 3
+OVERFIT_AFTER = 4
 """... with at least this many evaluations after the lowest: a rise "for good", not the last wobble."""
 
 
@@ -36,7 +36,7 @@ def overfitting_start(curve: Curve) -> int | None:
         return None
     half = len(tail) // 2
     # A straight line has no second difference; its usual size over sqrt(6) is the noise of one evaluation.
-    bends = np.abs(np.diff(values[max(low - len(tail), 0) :], n=2))
+    bends = np.abs(np.diff(values[min(low, len(values) // 2) :], n=2))
     wobble = 1.4826 * float(np.median(bends)) / np.sqrt(6)
     rise = float(values[-1] - values[low])
     clear = rise > max(OVERFIT_SHARE * gain(curve), OVERFIT_NOISE * wobble)

@@ -30,13 +30,14 @@ SWING_SHARE = 0.1
 
 
 def _blocks(values: Floats) -> tuple[Floats, Floats, int]:
-    """Level (median) and usual swing per block (1.4826 median distances: normal noise's standard deviation)."""
+    """Level (median) and usual swing of each block, and the length of a block.
+
+    The swing is 1.4826 median distances from the level: the standard deviation, were the noise normal.
+    """
     width = max(min(50, len(values) // 10), 5)
-    count = max(len(values) // width, 1)
-    pieces = np.array_split(values, count)
-    levels = np.array([np.median(piece) for piece in pieces])
-    noise = np.array([1.4826 * np.median(np.abs(p - level)) for p, level in zip(pieces, levels, strict=True)])
-    return levels, noise, count
+    blocks = values[: len(values) // width * width].reshape(-1, width)
+    levels = np.median(blocks, axis=1)
+    return levels, 1.4826 * np.median(np.abs(blocks - levels[:, None]), axis=1), width
 
 
 def _gained(values: Floats, levels: Floats) -> float:
@@ -54,8 +55,8 @@ def spikes(curve: Curve) -> list[int]:
     values = curve.train_loss[: _finite_steps(curve)]
     if len(values) < 10:
         return []
-    levels, noise, count = _blocks(values)
-    block = np.repeat(np.arange(count), [len(piece) for piece in np.array_split(values, count)])
+    levels, noise, width = _blocks(values)
+    block = np.minimum(np.arange(len(values)) // width, len(levels) - 1)
     level = np.concatenate([[max(float(values[0]), float(levels[0]))], levels])[block]
     swing = np.concatenate([noise[:1], noise])[block]
     high = np.flatnonzero(values - level > np.maximum(SPIKE_SHARE * _gained(values, levels), SPIKE_NOISE * swing))
@@ -88,7 +89,7 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     values = record.curve.train_loss[: _finite_steps(record.curve)]
     if len(values) < 10:
         return found
-    levels, noise, count = _blocks(values)
+    levels, noise, _ = _blocks(values)
     gained = _gained(values, levels)
     peaks, means = spikes(record.curve), stretches(record.curve)
     means = means[np.isfinite(means)]
@@ -101,7 +102,7 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     found = (*found, Finding("stability", level, text, float(len(peaks))))
     if record.outcome is Outcome.DIVERGED:
         return found
-    late = noise[-max(count // 4, 1) :]
+    late = noise[-max(len(noise) // 4, 1) :]
     swing = float(late.mean()) / gained
     text = f"In the last quarter the loss swings from batch to batch by {share(swing)} of what training gained."
     if swing > SWING_SHARE:

@@ -126,7 +126,8 @@ def _reason(record: LaneRecord, group: Group, best: int, lost: float, verdict: V
         count, all_lanes = group.outcomes[at][Outcome.DIVERGED], sum(group.outcomes[at].values())
         advice = f"Use {rate(group.rates[best])} or less."
         return f"this seed got through, but {count} of {all_lanes} at this rate diverged. {advice}"
-    amount = f"it gives up {share(max(lost, 0.0))} of the improvement that {champion} reaches"
+    part = "all" if lost >= 1 else share(max(lost, 0.0))
+    amount = f"it gives up {part} of the improvement that {champion} reaches"
     if np.isnan(lost):
         amount = f"it ends at {loss(record.curve.final_valid_loss)}, against {champion}"
     if verdict is Verdict.GOOD:
