@@ -71,7 +71,7 @@ class ScheduleConformance:
 
     def test_survives_copies_and_processes(self, schedule: Schedule) -> None:
         """A deep copy and a pickled copy are equal to it and give the same factors."""
-        sent = pickle.loads(pickle.dumps(schedule))  # noqa: S301 (pickled here, as `multiprocessing` does)
+        sent = pickle.loads(pickle.dumps(schedule))
         for other in (copy.deepcopy(schedule), sent):
             assert other == schedule
             assert other.factor(other.init(), 3, 100) == schedule.factor(schedule.init(), 3, 100)

@@ -1,0 +1,1 @@
+"""Tests of schedules: text form, golden numbers, agreement with torch, laws, conformance."""
