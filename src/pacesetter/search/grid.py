@@ -1,0 +1,38 @@
+"""Grid search: every strategy at every rate under every seed, all to the full length; nothing is ever stopped early."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pacesetter.records import Lane, LaneRecord
+
+__all__ = ["Grid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Asks for the whole grid at once, less what is known already.
+
+    strategies: (optimizer, schedule) pairs in their text forms; rates: learning rates; seeds: first to last;
+    total_steps: the length of every lane, in updates.
+
+    Example:
+        >>> grid = Grid(strategies=(("adam", "constant"),), rates=(1e-3, 1e-2), seeds=(0, 1), total_steps=440)
+        >>> len(grid.ask(known=()))
+        4
+    """
+
+    strategies: tuple[tuple[str, str], ...]
+    rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    total_steps: int
+
+    def ask(self, known: Iterable[LaneRecord]) -> tuple[Lane, ...]:
+        """The lanes of the grid that are not among `known`, strategy by strategy, rate by rate, seed by seed."""
+        have = {record.lane for record in known}
+        asked = (
+            Lane(optimizer, schedule, rate, seed, self.total_steps)
+            for optimizer, schedule in self.strategies
+            for rate in self.rates
+            for seed in self.seeds
+        )
+        return tuple(lane for lane in asked if lane not in have)
