@@ -1,6 +1,5 @@
 """A chart that is drawn twice: on the page as cells that flow with its width, and as one PNG."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +27,9 @@ class Picture:
     """A chart: one Vega-Lite `template` whose data is named `rows`, drawn once for every cell.
 
     `name` is a file name's stem, `label` what a reader picks it by, `caption` how to read it, and `description` what
-    a screen reader says. `shared` are tables every cell can name. `height` is in pixels; `narrowest` is the width
-    below which cells are put under each other.
+    a screen reader says. `shared` are tables every cell can name. Pictures that are not `main` get no PNG.
+    `narrowest` is the width in pixels below which cells are put under each other, `columns` and `cell_width` lay out
+    the PNG.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Picture:
     template: Mapping[str, Any]
     cells: Sequence[Cell]
     shared: Mapping[str, Rows] = field(default_factory=dict)
+    main: bool = True
     narrowest: int = 300
     columns: int = 3
     cell_width: int = 300
@@ -46,20 +47,22 @@ class Picture:
 
 def template(chart: Any, theme: Theme) -> dict[str, Any]:
     """An altair chart as a plain Vega-Lite specification in `theme`."""
-    specification: dict[str, Any] = chart.to_dict()
+    specification: dict[str, Any] = chart.to_dict(
+        validate=False
+    )  # a test validates every chart; doing it again takes seconds
     specification.pop("$schema", None)
     return {**specification, "config": theme.config()}
 
 
 def for_picture(picture: Picture, title: str, theme: Theme) -> dict[str, Any]:
     """One Vega-Lite specification with every cell in it, for a PNG."""
-    shell = copy.deepcopy(dict(picture.template))
+    shell = dict(picture.template)
     config, params = shell.pop("config"), shell.pop("params", [])
     datasets: dict[str, Any] = {name: list(rows) for name, rows in picture.shared.items()}
     cells = []
     for index, cell in enumerate(picture.cells):
         datasets[f"{ROWS}{index}"] = list(cell.rows)
-        one = {**copy.deepcopy(shell), "data": {"name": f"{ROWS}{index}"}, "width": picture.cell_width}
+        one = {**_renamed(shell, f"{ROWS}{index}"), "width": picture.cell_width}
         if cell.title:
             one["title"] = {"text": cell.title, "subtitle": cell.note} if cell.note else {"text": cell.title}
         cells.append(one)
@@ -103,6 +106,15 @@ def columnar(rows: Rows) -> dict[str, Any]:
                 runs += [value, 1]
         columns[name] = {"runs": runs} if len(runs) < len(values) else values
     return columns
+
+
+def _renamed(part: Any, name: str) -> Any:
+    """A copy of a part of a specification whose data `rows` are called `name`."""
+    if isinstance(part, Mapping):
+        if part.get("name") == ROWS and len(part) == 1:
+            return {"name": name}
+        return {key: _renamed(value, name) for key, value in part.items()}
+    return [_renamed(value, name) for value in part] if isinstance(part, list) else part
 
 
 def _wrapped(text: str, width: int) -> list[str]:

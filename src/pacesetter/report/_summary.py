@@ -93,6 +93,16 @@ def kind(optimizer: str, schedule: str) -> str:
     return KINDS.get(name, name)
 
 
+def steps(row: Strategy) -> str:
+    """Steps to the target, with how many seeds reached it when not all did."""
+    if row.rank is None:
+        return _words.DASH
+    if row.steps_to_target is None:
+        return "not reached"
+    some = f" ({row.reached} of {row.seeds})" if row.reached < row.seeds else ""
+    return f"{_words.count(row.steps_to_target)}{some}"
+
+
 def value(record: LaneRecord, name: str) -> float | None:
     """The number of a lane's finding, None where it has no such finding or no number."""
     return next((finding.value for finding in record.findings if finding.name == name), None)

@@ -54,7 +54,7 @@ def _specifications(study: StudyRecord, theme: Theme) -> list[tuple[str, dict[st
         drawn = None if data is None else panel.draw(data, replace(theme, picture=True))
         if drawn is None or isinstance(drawn, Markup):
             continue
-        for picture in drawn:
+        for picture in (picture for picture in drawn if picture.main):
             title = picture.label if picture.label == panel.TITLE else f"{picture.label} at each rate"
             found.append((picture.name, for_picture(picture, f"{title}: {study.task}", theme)))
     return found

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from pacesetter.records import Finding, Level, StudyRecord
 from pacesetter.report import _summary, _words
-from pacesetter.report.panels.answer import data as headline
-from pacesetter.report.panels.strategies import steps
+from pacesetter.report._headline import headline
 
 __all__ = ["render"]
 
@@ -42,15 +41,15 @@ def render(study: StudyRecord) -> RenderableType:
 
 def _table(title: str) -> Table:
     looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "header_style": "dim"}
-    return Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False, **looks)
+    return Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, **looks)
 
 
 def _answers(rows: list[_summary.Strategy]) -> Table:
     """What each strategy answers: its best rate, where that lies, and where it breaks."""
     table = _table("Learning rates")
-    table.add_column("strategy", overflow="fold", ratio=1)
-    for name in ("best rate", "best rate lies in", "breaks at", "valid. loss"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("strategy", overflow="fold", min_width=21)
+    for name in ("best rate", "best rate lies in", "safe to use", "breaks at"):
+        table.add_column(name, justify="right", max_width=19 if " " in name else None)
     for row in rows:
         answer = row.answer
         best = _words.rate(answer.best_tried) + ("" if answer.lr is not None or answer.best_tried is None else " ?")
@@ -58,9 +57,9 @@ def _answers(rows: list[_summary.Strategy]) -> Table:
         table.add_row(
             row.label,
             best,
-            _words.span(answer.interval),
+            _words.span(answer.interval) if row.rank else "no rate learned",
+            _words.span(answer.safe_range),
             edge,
-            _words.number(row.valid_loss) if row.rank else "not learned",
             style="bold" if row.rank == 1 else "",
         )
     return table
@@ -68,21 +67,21 @@ def _answers(rows: list[_summary.Strategy]) -> Table:
 
 def _strategies(rows: list[_summary.Strategy], metrics: list[str]) -> Table:
     """Every strategy at its own best rate."""
-    table = _table("Strategies, each at its own best rate")
-    table.add_column("strategy", overflow="fold", ratio=1)
-    table.add_column("kind", overflow="fold", max_width=14)
+    table = _table("Strategies, each at its own best rate (runs: the cost in full trainings)")
+    table.add_column("strategy", overflow="fold", min_width=21)
+    table.add_column("kind", max_width=10)
     table.add_column("valid. loss", justify="right", no_wrap=True)
     shown = metrics[:1]  # more do not fit into 80 columns; the report has them all
-    for name in [*shown, "steps to target", "cost"]:
-        table.add_column(name, justify="right", max_width=11)
+    for name in [*shown, "steps to target", "runs"]:
+        table.add_column(name, justify="right", max_width=9)
     for row in rows:
         table.add_row(
             row.label,
-            row.kind,
+            row.kind.replace(_summary.KINDS["constant"], "grid"),  # the whole name takes three lines here
             _words.spread(row.valid_loss, row.spread) if row.rank else _words.DASH,
             *(_words.number(row.metrics.get(name, (None, None))[0]) for name in shown),
-            steps(row),
-            f"{_words.number(row.runs)} runs",
+            _summary.steps(row),
+            _words.number(row.runs),
             style="bold" if row.rank == 1 else "",
         )
     return table

@@ -143,7 +143,7 @@ def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
             y=y,
             detail="lane:N",
             color=rate_colour(data.rates, theme),
-            opacity=lit.then(alt.value(0.8)).otherwise(alt.value(0.07)),
+            strokeOpacity=lit.then(alt.value(0.8)).otherwise(alt.value(0.07)),
             tooltip=tooltip,
         )
     )
@@ -154,7 +154,7 @@ def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
         .encode(
             x="step:Q",
             y=alt.Y("at:Q"),
-            opacity=lit.then(alt.value(0.85)).otherwise(alt.value(0.08)),
+            fillOpacity=lit.then(alt.value(0.85)).otherwise(alt.value(0.08)),
             tooltip=tooltip,
         )
     )
@@ -164,8 +164,11 @@ def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
         for index, (label, rows) in enumerate(measure.rows.items())
     ]
     low, high = data.rates[0], data.rates[-1]
+    main = measure.name in ("training-loss", "validation-loss")
     described = f"{measure.label} against step for {len(cells)} strategies, rates {_words.span((low, high))}."
-    return Picture(f"curves-{measure.name}", measure.label, measure.caption, described, template(chart, theme), cells)
+    return Picture(
+        f"curves-{measure.name}", measure.label, measure.caption, described, template(chart, theme), cells, main=main
+    )
 
 
 def _note(best: float | None) -> str:

@@ -139,6 +139,6 @@ def _chart(data: FinalLoss, theme: Theme) -> Any:
         ),
         part("cross")
         .mark_point(shape="cross", angle=45, size=60, filled=True, color=theme.bad, strokeWidth=0)
-        .encode(x=x, y=y, opacity=lit.then(alt.value(0.75)).otherwise(alt.value(0.1)), tooltip=tooltip),
+        .encode(x=x, y=y, fillOpacity=lit.then(alt.value(0.75)).otherwise(alt.value(0.1)), tooltip=tooltip),
     ]
     return alt.layer(*layers).add_params(alt.param(name="picked", value=0)).properties(height=220)

@@ -41,7 +41,7 @@ def draw(data: Strategies, theme: Theme) -> Markup:
                 _html.rate(row.answer.best_tried, *data.rates),
                 _words.spread(row.valid_loss, row.spread) if row.rank else "no rate learned",
                 *(_words.spread(*row.metrics.get(name, (None, None))) for name in data.metrics),
-                steps(row),
+                _summary.steps(row),
                 _html.rate(edge[1], *data.rates) if edge else "not seen",
                 f"{_words.number(row.runs)} runs",
             ]
@@ -53,13 +53,3 @@ def draw(data: Strategies, theme: Theme) -> Markup:
     return note + _html.table(
         _html.Table(heads, rows, frozenset({*range(3, len(heads) - 2), len(heads) - 1})), marked=0, name="cards"
     )
-
-
-def steps(row: _summary.Strategy) -> str:
-    """Steps to the target, with how many seeds reached it when not all did."""
-    if row.rank is None:
-        return _words.DASH
-    if row.steps_to_target is None:
-        return "not reached"
-    some = f" ({row.reached} of {row.seeds})" if row.reached < row.seeds else ""
-    return f"{_words.count(row.steps_to_target)}{some}"

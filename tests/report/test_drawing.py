@@ -1,0 +1,108 @@
+"""Thinning, contours, axes and colours: the numbers behind the pictures."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacesetter.report import _theme
+from pacesetter.report._charts import loss_axis
+from pacesetter.report._contours import contour
+from pacesetter.report._picture import columnar
+from pacesetter.report._thin import BUCKETS, thin
+
+
+def test_a_short_curve_is_kept_as_it_is():
+    """Up to twice the number of stretches every point is drawn."""
+    values = np.random.default_rng(0).random(2 * BUCKETS)
+    steps, kept = thin(values)
+    assert np.array_equal(steps, np.arange(len(values)))
+    assert np.array_equal(kept, values)
+
+
+def test_a_long_curve_keeps_its_spikes_and_its_end():
+    """A spike of one batch in 10,000 is drawn at its own step and height, and so are the last points asked for."""
+    values = np.ones(10_000)
+    values[4321], values[-1] = 50.0, 3.0
+    steps, kept = thin(values, tail=3)
+    assert dict(zip(steps, kept, strict=True))[4321] == 50.0
+    assert list(steps[-3:]) == [9997, 9998, 9999]
+    assert len(steps) < 3 * BUCKETS
+
+
+def test_what_is_not_finite_is_left_out():
+    """A run that died is drawn up to its last finite loss."""
+    steps, kept = thin(np.array([1.0, 2.0, math.inf, math.nan]))
+    assert list(steps) == [0, 1]
+    assert list(kept) == [1.0, 2.0]
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=2000))
+def test_thinning_stays_within_the_curve(values):
+    """No drawn point lies outside the curve's range or out of order, whatever the curve."""
+    steps, kept = thin(np.array(values))
+    assert (np.diff(steps) > 0).all()
+    assert min(values) * (1 - 1e-9) <= kept.min()
+    assert kept.max() <= max(values) * (1 + 1e-9)
+
+
+def test_contours_of_a_cone_are_circles():
+    """Every point of the line at height 1 of sqrt(x^2 + y^2) lies at distance 1, and the line is closed."""
+    axis = np.linspace(-2, 2, 81)
+    height = np.hypot(*np.meshgrid(axis, axis))
+    (line,) = contour(axis, axis, height, 1.0)
+    assert line[0] == line[-1]
+    assert np.hypot(*np.array(line).T) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_contours_skip_what_is_not_finite():
+    """A surface with a hole has lines around the hole, not errors."""
+    axis = np.linspace(-2, 2, 21)
+    height = np.hypot(*np.meshgrid(axis, axis))
+    height[10, :5] = np.nan
+    assert contour(axis, axis, height, 1.0)
+
+
+def test_loss_axis_is_logarithmic_unless_a_loss_is_negative():
+    """Positive losses are drawn on a log axis that holds the untrained loss; negative ones on a linear one."""
+    axis = loss_axis([0.1, 1.0, 1e30], 2.3)
+    assert axis.kind == "log"
+    assert axis.domain[0] < 0.1
+    assert 2.3 < axis.domain[1] < 5
+    assert loss_axis([-1.0, 1.0], 2.0).kind == "linear"
+    assert loss_axis([], None).domain == (0.0, 1.0)
+    assert loss_axis([0.0, math.nan, 1.0], 1.0).domain[0] > 0
+
+
+@pytest.mark.parametrize("theme", [_theme.LIGHT, _theme.DARK])
+def test_colours_are_ordered_in_lightness(theme):
+    """From the lowest rate to the highest every colour is lighter than the last: the order survives any vision."""
+
+    def lightness(colour):
+        red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+
+    ramp = [lightness(theme.colour(10**k, 1e-5, 10)) for k in range(-5, 2)]
+    assert all(a < b for a, b in pairwise(ramp))
+
+
+def test_ticks_are_decades_or_finer():
+    """A wide range is labelled at powers of ten, a narrow one at 1, 2 and 5."""
+    assert _theme.ticks(1e-5, 10, 8) == [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10]
+    assert _theme.ticks(0.08, 3) == [0.1, 0.2, 0.5, 1, 2]
+    assert len(_theme.ticks(1e-12, 10, 6)) <= 6
+
+
+def test_columns_hold_what_the_rows_held():
+    """Rows become columns, repeated values become runs, and a number that JSON cannot write is refused."""
+    rows = [{"lane": 0, "step": k} for k in range(5)] + [{"lane": 1, "value": 2.0}]
+    assert columnar(rows) == {
+        "lane": {"runs": [0, 5, 1, 1]},
+        "step": [0, 1, 2, 3, 4, None],
+        "value": {"runs": [None, 5, 2.0, 1]},
+    }
+    with pytest.raises(ValueError, match="must be finite"):
+        columnar([{"x": math.nan}])

@@ -1,0 +1,222 @@
+"""What each panel shows, by value."""
+
+from dataclasses import replace
+
+import altair as alt
+import pytest
+from markupsafe import Markup
+
+from pacesetter.records import Level, Outcome, StudyRecord
+from pacesetter.report import _summary, panels
+from pacesetter.report._theme import DARK, LIGHT
+from pacesetter.report.panels import answer, curves, final_loss, impact, paths, provenance, ranges, recipe, strategies
+from tests.report import studies
+
+
+def test_panels_are_found_by_file_and_ordered():
+    """Every file of the folder is a panel, the answer comes first and the provenance last."""
+    found = [panel.__name__.rpartition(".")[2] for panel in panels.find()]
+    assert found[0] == "answer"
+    assert found[-1] == "provenance"
+    assert {"curves", "paths", "final_loss", "impact", "strategies", "recipe"} <= set(found)
+    orders = [panel.ORDER for panel in panels.find()]
+    assert orders == sorted(set(orders))
+
+
+@pytest.mark.parametrize(
+    ("make", "theme"),
+    [(studies.quadratic, DARK), (studies.wells, LIGHT), (studies.hostile, replace(LIGHT, picture=True))],
+)
+def test_every_chart_is_valid_vega_lite(make, theme):
+    """Each template obeys Vega-Lite's own schema, in both themes and as a picture."""
+    study = make()
+    for panel in panels.find():
+        data = panel.data(study)
+        drawn = () if data is None else panel.draw(data, theme)
+        for picture in () if isinstance(drawn, Markup) else drawn:
+            alt.Chart.from_dict({"data": {"name": "rows"}, **picture.template})
+
+
+def test_the_answer_is_the_best_strategy(small):
+    """The headline names the strategy with the lowest validation loss, its rate, its interval and what breaks."""
+    shown = answer.data(small)
+    best = min(small.answers, key=lambda a: a.valid_loss)
+    assert best.optimizer in shown.sentence
+    assert shown.sentence.startswith("Use ")
+    facts = {name: value for name, value, _ in shown.facts}
+    assert facts["Learning rate"] in shown.sentence
+    assert " to " in facts["Best rate lies in"]
+    assert facts["Breaks at"] not in ("–", "")
+
+
+def test_no_claim_is_said_to_be_none():
+    """Where the best rate is not claimed, the page does not say "use", and offers no code."""
+    study = studies.wells()
+    assert answer.data(study).sentence.startswith("Lowest so far")
+    assert recipe.data(study) is None
+
+
+def test_nothing_learned_is_said():
+    """A study without any rate that learned says so."""
+    study = studies.quadratic()
+    lost = replace(study.answers[0], best_tried=None, lr=None, valid_loss=None, recipe=None)
+    shown = answer.data(replace(study, answers=(lost,)))
+    assert shown.sentence == "No learning rate learned"
+    assert shown.facts == []
+    assert strategies.data(replace(study, answers=(lost,))).rows[0].rank is None
+
+
+def test_findings_are_told_worst_first_and_by_strategy():
+    """Findings on other strategies name theirs, and a warning comes before what is good to know."""
+    study = studies.comparison(60, (0.001, 0.01), 1)
+    told = _summary.told(study)
+    assert len(told.others) == 7
+    assert all(":" in finding.text for finding in told.others)
+    levels = [finding.level for finding in told.whole]
+    assert levels == sorted(levels, key=[Level.BAD, Level.WARNING, Level.INFO, Level.GOOD].index)
+
+
+def test_strategies_are_ranked_with_their_kind(small):
+    """One row per strategy, from best to worst, with the kind that its texts mean."""
+    rows = strategies.data(small).rows
+    assert len(rows) == len(small.answers)
+    losses = [row.valid_loss for row in rows]
+    assert losses == sorted(losses)
+    kinds = {(row.optimizer, row.schedule): row.kind for row in rows}
+    assert kinds["adam", "constant"] == "adaptive"
+    assert kinds["sgd", "constant"] == "grid of constant rates"
+    assert kinds["sgd(momentum=0.9)", "plateau(patience=2)"] == "reduce on plateau"
+    assert kinds["sgd(momentum=0.9)", "warmup(0.05) >> cosine"] == "decay"
+    assert kinds["sgd(momentum=0.9)", "triangular(cycle=0.2)"] == "cyclical"
+    assert _summary.kind("somebody_elses", "constant") == "–"
+    assert sum(row.runs for row in rows) == pytest.approx(small.cost.runs)
+
+
+def test_final_loss_marks_seeds_means_and_the_lost(small):
+    """Each run is a dot or a cross, each rate without a lost seed has a mean, and the best is ringed once."""
+    shown = final_loss.data(small)
+    rows = shown.rows["adam"]
+    lanes = small.strategies()["adam", "constant"]
+    parts = [row["part"] for row in rows]
+    assert parts.count("cross") == sum(record.outcome is Outcome.DIVERGED for record in lanes)
+    assert parts.count("seed") == len(lanes) - parts.count("cross")
+    assert parts.count("interval") == parts.count("edge") == 1
+    assert sum(row.get("best", 0) for row in rows) == 1
+    assert parts.count("mean") == len({r.lane.lr for r in lanes}) - parts.count("cross") / 2
+
+
+def test_curves_end_where_the_run_died(small):
+    """A diverged lane has a cross at its last step and no point after it."""
+    shown = curves.data(small)
+    assert [measure.label for measure in shown.measures] == ["Training loss", "Validation loss", "Accuracy"]
+    rows = shown.measures[0].rows["adam"]
+    crosses = [row for row in rows if row["part"] == "cross"]
+    assert crosses
+    for cross in crosses:
+        points = [row["step"] for row in rows if row["part"] == "line" and row["lane"] == cross["lane"]]
+        assert max(points) < cross["step"]
+
+
+def test_ranges_have_a_row_for_each_strategy(small):
+    """Every strategy has its name, the rates it was tried at, its best rate and its edge."""
+    shown = ranges.data(small)
+    assert len(shown.labels) == len(small.answers)
+    for label in shown.labels:
+        assert {"name", "tried", "best"} <= {row["part"] for row in shown.rows if row["label"] == label}
+
+
+def test_paths_are_too_low_right_and_too_high(quadratic):
+    """On a surface of two weights three runs are drawn: a lower rate, the best, and the first that diverges."""
+    shown = paths.data(quadratic)
+    assert shown.dimensions == 2
+    assert [note.partition(":")[0] for _, note, _ in shown.cells] == ["a lower rate", "the best rate", "a higher rate"]
+    assert shown.cells[2][1].endswith("diverged")
+    assert all(rows[0]["end"] == "start" for _, _, rows in shown.cells)
+
+
+def test_one_weight_is_drawn_on_its_curve():
+    """With one weight the surface is a curve, and the path lies on it."""
+    shown = paths.data(studies.wells())
+    assert shown.dimensions == 1
+    assert len(shown.surface) == 161
+    low, high = shown.y
+    assert all(low <= row["y"] <= high for _, _, rows in shown.cells for row in rows)
+
+
+def test_no_path_without_a_surface(small):
+    """Models of many weights have no such panel."""
+    assert paths.data(small) is None
+
+
+def test_impact_has_every_rate(small):
+    """Each strategy has all its rates with a verdict; a rate that lost every seed has no loss."""
+    shown = impact.data(small)
+    assert all(len(rates) == 6 for *_, rates in shown.strategies)
+    adam = next(rates for optimizer, _, _, rates in shown.strategies if optimizer == "adam")
+    assert adam[-1].verdict == "diverged"
+    assert adam[-1].level is Level.BAD
+    assert adam[-1].valid_loss is None
+    assert adam[-1].stability.startswith("lost at step")
+    assert any(rate.verdict == "good" and rate.gap is not None for rate in adam)
+
+
+def test_provenance_says_how_it_was_made(small):
+    """Versions, data hash, device, command, seeds, plan and cost are there, whatever their nesting."""
+    rows = dict(provenance.data(small).rows)
+    assert rows["versions: torch"] == "2.13.0"
+    assert rows["data hash"].startswith("sha256:")
+    assert rows["command"].startswith("pacesetter compare")
+    assert rows["seeds"] == "0, 1"
+    assert rows["plan: engine"] == "vectorised"
+    assert "full trainings" in rows["cost"]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["constant", "cosine", "cosine(final=0.1)", "linear(final=0.2)", "step", "exponential", "plateau(patience=2)"],
+)
+@pytest.mark.parametrize("optimizer", ["adam(beta2=0.95)", "sgd(momentum=0.9)", "adagrad"])
+def test_plain_code_is_the_recipe(optimizer, schedule):
+    """The plain PyTorch code runs, and gives the rates of the recipe step by step."""
+    import torch
+
+    from pacesetter import schedules
+
+    code = recipe.plain(optimizer, schedule, 0.1, 50).replace("scheduler.step(valid_loss)", "")
+    model = torch.nn.Linear(2, 1)
+    names = {"model": model}
+    exec(code, names)
+    made, pace = names["optimizer"], schedules.parse(schedule)
+    for k in range(50 if pace.pure else 1):
+        expected = 0.1 * (pace(k, 50) if pace.pure else 1.0)
+        assert made.param_groups[0]["lr"] == pytest.approx(expected, abs=1e-12)
+        if k == 0:
+            model(torch.ones(1, 2)).sum().backward()
+        made.step()
+        if "scheduler" in names and pace.pure:
+            names["scheduler"].step()
+
+
+def test_code_that_is_no_line_or_two_is_left_out():
+    """A chain of schedules has no plain equivalent on the page; ours stands alone."""
+    assert recipe.plain("adam", "warmup(0.05) >> cosine", 0.1, 50) is None
+    assert recipe.plain("unheard_of", "constant", 0.1, 50) is None
+
+
+def test_our_code_runs(quadratic):
+    """The code to paste builds the optimizer and scheduler of the recommended recipe."""
+    import torch
+
+    code = recipe.data(quadratic).ours.partition("for inputs")[0].replace("import pacesetter as ps", "")
+    from pacesetter import recipes
+
+    names = {"ps": recipes, "model": torch.nn.Linear(2, 1)}
+    exec(code, names)
+    assert names["optimizer"].param_groups[0]["lr"] == quadratic.answers[0].lr
+
+
+def test_an_empty_study_has_only_its_headline_and_provenance():
+    """A study without lanes is no error."""
+    study = StudyRecord("empty", "none", 10, ())
+    shown = [panel.__name__.rpartition(".")[2] for panel in panels.find() if panel.data(study) is not None]
+    assert shown == ["answer", "provenance"]
