@@ -14,6 +14,7 @@ CONTEXT = 64
 WIDTH = 64
 HEADS = 4
 LAYERS = 2
+INNER = 2 * WIDTH  # of the feed-forward layers: half the usual width, a quarter less time
 LENGTH = 440_000  # characters used; every Python since 3.11 has more
 VALIDATION = 64  # windows (4,096 characters): a steady mean, and 21 evaluations stay cheap beside the training
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))  # fixed, so that the model is the same in every Python
@@ -28,7 +29,7 @@ class Block(nn.Module):
         self.attention = nn.Linear(WIDTH, 3 * WIDTH)
         self.joined = nn.Linear(WIDTH, WIDTH)
         self.before_feed_forward = nn.LayerNorm(WIDTH)
-        self.feed_forward = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+        self.feed_forward = nn.Sequential(nn.Linear(WIDTH, INNER), nn.GELU(), nn.Linear(INNER, WIDTH))
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, time, width] to the same."""
@@ -60,7 +61,7 @@ class CharacterTransformer(nn.Module):
 
 
 def make_model() -> nn.Module:
-    """Two blocks of width 64 with four heads: 116,576 weights."""
+    """Two blocks of width 64 with four heads: 83,552 weights."""
     return CharacterTransformer()
 
 
