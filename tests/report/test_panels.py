@@ -6,7 +6,7 @@ import altair as alt
 import pytest
 from markupsafe import Markup
 
-from pacesetter.records import Level, Outcome, StudyRecord
+from pacesetter.records import Finding, Level, Outcome, StudyRecord
 from pacesetter.report import _summary, panels
 from pacesetter.report._theme import DARK, LIGHT
 from pacesetter.report.panels import answer, curves, final_loss, impact, paths, provenance, ranges, recipe, strategies
@@ -72,8 +72,9 @@ def test_findings_are_told_worst_first_and_by_strategy():
     told = _summary.told(study)
     assert len(told.others) == 7
     assert all(":" in finding.text for finding in told.others)
-    levels = [finding.level for finding in told.whole]
-    assert levels == sorted(levels, key=[Level.BAD, Level.WARNING, Level.INFO, Level.GOOD].index)
+    found = tuple(Finding(level, level, f"{level}.") for level in (Level.GOOD, Level.INFO, Level.WARNING, Level.BAD))
+    told = _summary.told(replace(study, findings=found))
+    assert [finding.level for finding in told.whole] == [Level.BAD, Level.WARNING, Level.GOOD, Level.INFO]
 
 
 def test_strategies_are_ranked_with_their_kind(small):

@@ -13,11 +13,15 @@ _SIGNS = {Level.BAD: "âœ•", Level.WARNING: "!", Level.INFO: "i", Level.GOOD: "âœ
 
 
 class Table(NamedTuple):
-    """A table's heads, and its rows of cells; `numeric` are the indices of columns of numbers."""
+    """A table's heads, and its rows of cells; `numeric` are the indices of columns of numbers.
+
+    `remarks`, if there are any, is a text for each row, shown under it over the whole width.
+    """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str | Markup]]
     numeric: frozenset[int] = frozenset()
+    remarks: Sequence[str] = ()
 
 
 def table(content: Table, marked: int | None = None, name: str = "") -> Markup:
@@ -25,18 +29,20 @@ def table(content: Table, marked: int | None = None, name: str = "") -> Markup:
     heads = join(
         Markup('<th scope="col"{}>{}</th>').format(_numeric(content, k), head) for k, head in enumerate(content.heads)
     )
-    body = join(
-        Markup("<tr{}>{}</tr>").format(
-            Markup(' class="marked"') if index == marked else "",
-            join(
-                Markup('<td data-head="{}"{}>{}</td>').format(content.heads[k], _numeric(content, k), cell)
-                for k, cell in enumerate(row)
-            ),
-        )
-        for index, row in enumerate(content.rows)
-    )
+    body = join(_row(content, index, " marked" if index == marked else "") for index in range(len(content.rows)))
     shell = '<div class="scroll"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
     return Markup(shell).format(name, heads, body)
+
+
+def _row(content: Table, index: int, mark: str) -> Markup:
+    cells = join(
+        Markup('<td data-head="{}"{}>{}</td>').format(content.heads[k], _numeric(content, k), cell)
+        for k, cell in enumerate(content.rows[index])
+    )
+    if not content.remarks:
+        return Markup('<tr class="row{}">{}</tr>').format(mark, cells)
+    shell = '<tr class="row told{}">{}</tr><tr class="remark{}"><td colspan="{}">{}</td></tr>'
+    return Markup(shell).format(mark, cells, mark, len(content.heads), content.remarks[index])
 
 
 def badge(level: Level, text: str) -> Markup:

@@ -9,6 +9,7 @@ from pacesetter.report._theme import Theme
 
 Value = str | float | int | None
 Rows = Sequence[Mapping[str, Value]]
+PAIRED = (2, 4)  # numbers of cells that look best two by two
 ROWS = "rows"  # the name of a cell's own data in the template
 
 
@@ -28,8 +29,8 @@ class Picture:
 
     `name` is a file name's stem, `label` what a reader picks it by, `caption` how to read it, and `description` what
     a screen reader says. `shared` are tables every cell can name. Pictures that are not `main` get no PNG.
-    `narrowest` is the width in pixels below which cells are put under each other, `columns` and `cell_width` lay out
-    the PNG.
+    `narrowest` is the width in pixels below which cells are put under each other, `columns` (0: by the
+    number of cells) and `cell_width` lay out the PNG.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Picture:
     shared: Mapping[str, Rows] = field(default_factory=dict)
     main: bool = True
     narrowest: int = 300
-    columns: int = 3
+    columns: int = 0
     cell_width: int = 300
 
 
@@ -66,7 +67,7 @@ def for_picture(picture: Picture, title: str, theme: Theme) -> dict[str, Any]:
         if cell.title:
             one["title"] = {"text": cell.title, "subtitle": cell.note} if cell.note else {"text": cell.title}
         cells.append(one)
-    columns = min(picture.columns, len(cells))
+    columns = picture.columns or (2 if len(cells) in PAIRED else min(3, len(cells)))
     width = columns * (picture.cell_width + 60)
     return {
         "title": {

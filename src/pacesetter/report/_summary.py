@@ -14,7 +14,7 @@ KINDS = {
     "plateau": "reduce on plateau",
     "cyclical": "cyclical",
 }
-_WORST_FIRST = (Level.BAD, Level.WARNING, Level.INFO, Level.GOOD)
+_WORST_FIRST = {Level.BAD: 0, Level.WARNING: 1}  # what is good to know keeps the order in which it was found
 
 
 class Strategy(NamedTuple):
@@ -137,7 +137,7 @@ def told(study: StudyRecord) -> Told:
 
 
 def _badness(finding: Finding) -> int:
-    return _WORST_FIRST.index(finding.level)
+    return _WORST_FIRST.get(finding.level, 2)
 
 
 def _metric(records: list[LaneRecord], name: str) -> tuple[float | None, float | None]:

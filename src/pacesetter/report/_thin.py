@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-BUCKETS = 60  # a chart cell is some 350 px wide: a point every 6 px; more would draw batch noise, not the curve
-SPIKE = 4.0  # a batch whose loss is this many times its neighbours' mean is drawn as it is
+BUCKETS = 40  # a chart cell is some 350 px wide: a point every 9 px; with more one would see batches, not the curve
+SPIKE = 4.0  # a batch is drawn as it is when its loss is this many times its neighbours' mean ...
+SPIKE_SHARE = 0.25  # ... and above this share of the first loss: near its end a good run is all small hard batches
 
 
 def thin(
@@ -16,9 +17,9 @@ def thin(
     """Positions and values that stand for `values` in a picture.
 
     A curve of up to `2 * buckets` points is kept as it is. A longer one gives the mean of each of `buckets` equal
-    stretches, at the middle of the stretch, and besides it the highest point of every stretch that spikes
-    (`SPIKE` times the stretch's mean without it), the first point, and the last `tail` points: where a run died, they
-    are how. Values that are not finite are left out.
+    stretches, at the middle of the stretch, and besides it the highest point of every stretch that spikes (`SPIKE`
+    times the mean of the rest, and `SPIKE_SHARE` of the first), the first point, and the last `tail` points: where a
+    run died, they are how. Values that are not finite are left out.
     """
     steps = np.flatnonzero(np.isfinite(values)).astype(np.float64)
     known = values[np.isfinite(values)]
@@ -30,7 +31,7 @@ def thin(
         stretch = known[start:stop]
         peak = int(np.argmax(stretch))
         rest = np.delete(stretch, peak)
-        spikes = bool(stretch[peak] > SPIKE * np.mean(rest) > 0)
+        spikes = bool(stretch[peak] > SPIKE * np.mean(rest) > 0 and stretch[peak] > SPIKE_SHARE * abs(known[0]))
         places[float(np.mean(steps[start:stop]))] = float(np.mean(rest if spikes else stretch))
         if spikes:
             places[float(steps[start + peak])] = float(stretch[peak])

@@ -54,7 +54,7 @@ def data(study: StudyRecord) -> Curves | None:
             "Training loss",
             loss_axis([float(v) for pairs in train.values() for _, values in pairs for v in values], untrained),
             {label: _rows(groups[label], train[label]) for label in groups},
-            "A line for every run, up to where it died. The line is the mean over each sixtieth of the run; "
+            "A line for every run, up to where it died. The line is the mean over each fortieth of the run; "
             "batches that spike are drawn as they are. A red cross marks a run that diverged.",
         )
     ]

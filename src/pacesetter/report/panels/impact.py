@@ -11,7 +11,7 @@ from pacesetter.report._theme import Theme
 
 TITLE = "What each rate does"
 ORDER = 70
-_LOUD = ("overfitting", "oscillation")  # findings that no column of the table shows
+_LOUD = ("overfitting",)  # findings that no column of the table shows, and that change what to do
 
 
 class Rate(NamedTuple):
@@ -59,20 +59,22 @@ def data(study: StudyRecord) -> Impact | None:
 def draw(data: Impact, theme: Theme) -> Markup:
     """A table for each strategy; the first is open, the others fold out."""
     heads = ["Rate", "Verdict", "Validation loss", *(name.capitalize() for name in data.metrics)]
-    heads += ["Steps to target", "Stability", "Gap", "In words"]
-    numeric = frozenset({*range(2, len(heads) - 3), len(heads) - 2})
+    heads += ["Steps to target", "Stability", "Gap"]
+    numeric = frozenset({*range(2, len(heads) - 2), len(heads) - 1})
     parts = []
     for index, (optimizer, schedule, best, rates) in enumerate(data.strategies):
         rows = [_cells(rate, data) for rate in rates]
+        remarks = [" ".join(rate.said) for rate in rates]
         marked = next((k for k, rate in enumerate(rates) if rate.lr == best), None)
-        body = _html.table(_html.Table(heads, rows, numeric), marked, "cards impact")
+        body = _html.table(_html.Table(heads, rows, numeric, remarks), marked, "cards impact")
         lost = sum(rate.lost > 0 for rate in rates)
         note = f"{len(rates)} rate{'s' if len(rates) != 1 else ''} tried" + (f", {lost} diverged" if lost else "")
         shell = "<details class='fold'{}><summary>{} <small>{}</small></summary>{}</details>"
         opened = Markup(" open") if index == 0 else ""
         parts.append(Markup(shell).format(opened, _html.strategy(optimizer, schedule), note, body))
     note = Markup(
-        "<p class='caption'>Over all seeds of a rate. <b>Gap</b>: validation loss minus training loss at the end; the "
+        "<p class='caption'>Means over the seeds of a rate. <b>Stability</b>: spikes of the training loss in a run, or "
+        "the step at which the first seed was lost. <b>Gap</b>: validation loss minus training loss at the end; the "
         "larger, the worse the model generalizes.</p>"
     )
     return note + _html.join(parts)
@@ -117,7 +119,7 @@ def _stability(records: list[LaneRecord]) -> str:
     spikes = _words.mean(_summary.value(record, "stability") for record in records)
     if spikes is None:
         return _words.DASH
-    return "steady" if not spikes else f"{_words.number(spikes, 2 if spikes < 10 else 3)} spikes"
+    return "steady" if not spikes else f"{spikes:.2g} spikes"
 
 
 def _gap(record: LaneRecord) -> float | None:
@@ -152,5 +154,4 @@ def _cells(rate: Rate, data: Impact) -> list[str | Markup]:
         reached if rate.steps_to_target is None else _words.count(rate.steps_to_target),
         rate.stability,
         _words.number(rate.gap, 2),
-        Markup("<span class='words'>{}</span>").format(" ".join(rate.said)),
     ]
