@@ -43,7 +43,7 @@ class Outcome(StrEnum):
             Outcome.RUNNING: "It has not reached its last step yet.",
             Outcome.FINISHED: "It was trained to its last step.",
             Outcome.STOPPED: "It was stopped before its last step, because others were better.",
-            Outcome.DIVERGED: "It diverged: its numbers were no longer finite, or it ended worse than the untrained model.",
+            Outcome.DIVERGED: "It diverged: its numbers were no longer finite, or it ended worse than untrained.",
             Outcome.FAILED: "It could not be trained: the model's own code raised an error.",
         }[self]
 

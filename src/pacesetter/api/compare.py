@@ -80,5 +80,5 @@ def compare(
     if folder is not None:
         require("report")
     loaded, total_steps = load_task(task, steps)
-    record = measure(loaded, question.lanes(total_steps), settings, progress)
+    record = measure(loaded, question.grid(total_steps), settings, progress)
     return Study(record, store, () if folder is None else write_report(record, folder))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pacesetter.api.grid import rates_from
 from pacesetter.errors import InputError
-from pacesetter.records import Lane
+from pacesetter.search import Grid
 
 if TYPE_CHECKING:
     from pacesetter.optimizers import Rule
@@ -64,16 +64,12 @@ class Question:
         read = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
         return cls(((read.rule, read.schedule),), (read.lr,), seed_range(1, seed))
 
-    def lanes(self, total_steps: int) -> tuple[Lane, ...]:
-        """The lanes to train; InputError when a schedule's spans do not fit into `total_steps`."""
+    def grid(self, total_steps: int) -> Grid:
+        """The search that trains it all; InputError when a schedule's spans do not fit into `total_steps`."""
         for _, schedule in self.strategies:
             schedule.validate(total_steps)
-        return tuple(
-            Lane(str(rule), str(schedule), rate, seed, total_steps)
-            for rule, schedule in self.strategies
-            for rate in self.rates
-            for seed in self.seeds
-        )
+        strategies = tuple((str(rule), str(schedule)) for rule, schedule in self.strategies)
+        return Grid(strategies, self.rates, self.seeds, total_steps)
 
 
 def seed_range(seeds: int, seed: int) -> tuple[int, ...]:

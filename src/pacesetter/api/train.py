@@ -71,7 +71,8 @@ def train(
     question = Question.of_recipe(recipe, seed)
     folder = None if out is None else prepare_folder(out)
     loaded, total_steps = load_task(task, steps)
-    (lane,) = question.lanes(total_steps)
+    grid = question.grid(total_steps)
+    (lane,) = grid.ask(())
     require("train")
     _refuse_what_has_been(settings, lane, folder)
 
@@ -79,7 +80,7 @@ def train(
         if folder is not None:
             _write_weights(weights, folder / WEIGHTS)
 
-    record = measure(loaded, (lane,), settings, progress, keep)
+    record = measure(loaded, grid, settings, progress, keep)
     if folder is None:
         return Study(record, store)
     write_curve(record.lanes[0].curve, folder / CURVE)

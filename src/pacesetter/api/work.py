@@ -17,6 +17,7 @@ from pacesetter.api.packages import require
 from pacesetter.api.progress import Listener, Progress
 from pacesetter.errors import InputError, StoreError
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
+from pacesetter.search import Grid
 
 if TYPE_CHECKING:
     from pacesetter.engine import Part, Plan
@@ -59,12 +60,12 @@ class Settings:
 
 def measure(
     task: "Task",
-    lanes: Sequence[Lane],
+    search: Grid,
     settings: Settings,
     listener: Listener | None = None,
     on_weights: OnWeights | None = None,
 ) -> StudyRecord:
-    """Train those of `lanes` that the study has not finished yet; the whole study, judged."""
+    """Train what `search` asks for and the study has not finished yet; the whole study, judged."""
     require("train")
     from pacesetter import findings
     from pacesetter.store import Store
@@ -73,9 +74,9 @@ def measure(
     with Store.open(settings.store) as store:
         known = settings.study is not None and settings.study in store.names()
         if known:
-            name, todo, plan = _go_on(store, task, lanes, settings, tell)
+            name, todo, plan = _go_on(store, task, search, settings, tell)
         else:
-            todo = tuple(lanes)
+            todo = search.ask(())
             name, plan = _begin(store, task, todo, settings)
         if plan is not None:
             if not known:
@@ -123,14 +124,14 @@ def free_name(store: "Store", task: str) -> str:
 
 
 def _go_on(
-    store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settings, tell: Listener
+    store: "Store", task: "Task", search: Grid, settings: Settings, tell: Listener
 ) -> "tuple[str, tuple[Lane, ...], Plan | None]":
     """What is left of a study that exists, after adding lanes that are new to it; no plan when nothing is left."""
     name = settings.study or ""
     record = store.load(name)
-    _refuse_other_question(record, task, lanes, settings)
+    _refuse_other_question(record, task, search.total_steps, settings)
     have = {lane_record.lane for lane_record in record.lanes}
-    new = tuple(lane for lane in lanes if lane not in have)
+    new = search.ask(record.lanes)
     unfinished = tuple(r.lane for r in record.lanes if not r.outcome.ended)
     todo = (*unfinished, *new)
     if not todo:
@@ -151,10 +152,10 @@ def _go_on(
     return name, todo, plan
 
 
-def _refuse_other_question(record: StudyRecord, task: "Task", lanes: Sequence[Lane], settings: Settings) -> None:
+def _refuse_other_question(record: StudyRecord, task: "Task", total_steps: int, settings: Settings) -> None:
     """A study compares like with like: one task, one length, one plan."""
     way_out = "name another study with `study`"
-    checks = [("task", record.task, task.name), ("steps", record.total_steps, lanes[0].total_steps)]
+    checks = [("task", record.task, task.name), ("steps", record.total_steps, total_steps)]
     plan = record.plan
     checks += [("device", plan.get("device", settings.device), settings.device)]
     if settings.engine != "auto":
