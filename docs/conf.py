@@ -6,12 +6,17 @@ project = "Pacesetter"
 author = "The Pacesetter authors"
 release = version = version_of("pacesetter")
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+
+# Docstrings set code in single backticks, as in Markdown.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = "Pacesetter"

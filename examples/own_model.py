@@ -13,19 +13,26 @@ import pacesetter as ps
 
 def make_model() -> nn.Module:
     """An untrained model; called once for every seed."""
-    return nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+    return nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
 
 
 def task() -> ps.Task:
-    """A noisy sine: replace the tensors by your own, or give a Dataset or a DataLoader as `train`."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(640, 1, generator=generator) * 4 - 2
-    y = torch.sin(3 * x) + 0.1 * torch.randn(640, 1, generator=generator)
-    return ps.Task(model=make_model, loss=F.mse_loss, train=(x, y), batch_size=64, steps=200, name="noisy sine")
+    """Points above and below a wave: put your own tensors here, or a Dataset or a DataLoader."""
+    points = torch.rand(800, 2, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    above = (torch.sin(3 * points[:, 0]) > points[:, 1]).long()
+    return ps.Task(
+        model=make_model,
+        loss=F.cross_entropy,
+        train=(points, above),
+        batch_size=50,
+        steps=150,
+        metrics={"accuracy": ps.accuracy},
+        name="two classes",
+    )
 
 
 def main() -> None:
-    study = ps.compare(task(), lr=ps.log_grid(1e-4, 10, per_decade=2), optimizers="adam", seeds=3)
+    study = ps.compare(task(), lr="1e-4:10:2", optimizers="adam", seeds=3)
     study.show()
     (answer,) = study.answers
     print(f"recipe: {answer.recipe}")
