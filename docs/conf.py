@@ -12,11 +12,15 @@ root_doc = "index"
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
+# A fence without a language is a command or a formula.
+highlight_language = "none"
+
 # Docstrings set code in single backticks, as in Markdown.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 napoleon_numpy_docstring = False
+napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = "Pacesetter"

@@ -40,15 +40,15 @@ class Question:
         words += ["--engine", self.engine, "--out", self.name]
         return " ".join(word if word.isidentifier() else _quoted(word) for word in words)
 
-    def ask(self, store: str | None, steps: int | None = None, seeds: int | None = None) -> ps.Study:
-        """Train it, or read it from `store` when it has been trained there. `steps` and `seeds` make a short one."""
+    def ask(self, store: str | None) -> ps.Study:
+        """Train it, or read it from `store` when it has been trained there."""
         return ps.compare(
             self.task,
             lr=self.lr,
             optimizers=self.optimizers,
             schedules=self.schedules,
-            seeds=seeds or self.seeds,
-            steps=steps or self.steps,
+            seeds=self.seeds,
+            steps=self.steps,
             engine=self.engine,
             store=store,
             study=None if store is None else self.name,

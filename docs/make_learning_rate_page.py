@@ -27,16 +27,12 @@ TEMPLATE = "the-learning-rate.md.jinja"
 pictures.SCALE = 1.5
 
 
-def make(folder: Path, store: str | None = None, steps: int | None = None, seeds: int | None = None) -> Path:
-    """Ask every question, draw the pictures into `folder`/pictures and write the page; its path.
-
-    steps, seeds: shorten every study, to try the page out; None is what the page is published with.
-    """
+def make(folder: Path, store: str | None = None) -> Path:
+    """Ask every question, draw the pictures into `folder`/pictures and write the page; its path."""
     asked: dict[str, ps.Study] = {}
     for question in studies.ALL:
         print(f"{question.name}: {question.command}", file=sys.stderr)
-        few = None if question.seeds == studies.ONE_SEED else seeds
-        asked[question.name] = question.ask(store, steps and min(steps, question.steps or steps), few)
+        asked[question.name] = question.ask(store)
     values = page_values(asked)
     _draw(asked, folder / "pictures")
     page = folder / "the-learning-rate.md"

@@ -12,11 +12,11 @@ import pacesetter as ps
 def main(folder: str) -> None:
     study = ps.compare(
         "digits-mlp",
-        lr="0.03:3:2",
+        lr="0.03:3:1",
         optimizers="sgd(momentum=0.9)",
         schedules=["constant", "warmup(0.1) >> cosine", "triangular", "plateau(factor=0.3, patience=2)"],
         seeds=2,  # three or more, for an interval; two keep the example short
-        steps=100,
+        steps=80,
         out=folder,
     )
     study.show()
