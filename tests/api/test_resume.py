@@ -40,6 +40,27 @@ def test_an_interrupted_study_goes_on_where_it_was(small, store):
         assert np.array_equal(one.curve.valid_loss, other.curve.valid_loss)
 
 
+def test_a_long_lane_goes_on_from_its_saved_state(small, store, monkeypatch):
+    """A lane interrupted in mid-run goes on from its last saved weights, and its curve is the uninterrupted one."""
+    monkeypatch.setattr("pacesetter.api.tally.SECONDS_BETWEEN_STATES", 0.0)
+    whole = ps.compare("quadratic", **small)
+
+    def stop(progress):
+        if progress.steps >= 6 and not progress.ended:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        ps.compare("quadratic", **small, store=store, study="s", progress=stop)
+    before = ps.Study.load("s", store).cost.lane_steps
+    heard: list[ps.Progress] = []
+    study = ps.compare("quadratic", **small, store=store, study="s", progress=heard.append)
+    assert heard[1].steps > 0
+    assert before > 0
+    for one, other in zip(study.lanes, whole.lanes, strict=True):
+        for name in ("lr", "train_loss", "grad_norm", "valid_loss", "eval_steps", "path"):
+            assert np.array_equal(getattr(one.curve, name), getattr(other.curve, name)), name
+
+
 def test_what_was_measured_is_kept_through_any_error(small, store):
     """Parts that were told of are in the store when an error comes, also those of lanes that had not ended."""
     seen = []

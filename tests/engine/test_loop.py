@@ -439,3 +439,31 @@ def test_surface_holds_the_paths():
     assert found["x"][-1] > 1.0
     assert abs(found["x"][int(np.argmin(found["loss"]))]) < 0.05
     assert engine.surface(small_task(), StudyRecord("s", "t", 20, ())) is None
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+@pytest.mark.parametrize("data", ["tensors", "dataset"])
+def test_a_saved_bundle_goes_on_as_if_it_had_never_stopped(data, engine_name):
+    """Saved as bytes in mid-run and loaded, a bundle records the same curve and ends in the same weights, bit by bit.
+
+    It has momentum, running statistics, dropout, a controller, and data that draw from all global generators.
+    """
+    inputs, targets = blobs()
+    model = lambda: nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3)).double()
+    task = small_task(model, **({"train": Noisy(inputs, targets)} if data == "dataset" else {}))
+    lanes = lanes_of(task, [0.1, 0.01], "adam", "plateau(patience=0, threshold=0.99)")
+    ends = []
+    for stop in (False, True):
+        bundle = engine.start(task, lanes, PLANS[engine_name], with_weights=True)
+        parts = engine.advance(bundle, 12)
+        if stop:
+            torch.manual_seed(99)
+            bundle = engine.load(task, PLANS[engine_name], engine.save(bundle), with_weights=True)
+        parts += engine.advance(bundle, 12)
+        ends.append([[p for p in parts if p.lane == lane] for lane in lanes])
+    for one, other in zip(*ends, strict=True):
+        a, b = joined(one), joined(other)
+        assert a.lr[-1] < a.lr[0]
+        for name in ("lr", "train_loss", "grad_norm", "eval_steps", "valid_loss"):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert all(torch.equal(one[-1].weights[k], other[-1].weights[k]) for k in one[-1].weights)

@@ -4,7 +4,6 @@ Every verb ends here. What was measured is in the store before anybody hears of 
 Ctrl-C loses nothing; the exception goes on up.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,12 +14,13 @@ from pacesetter.api import provenance
 from pacesetter.api.output import slug
 from pacesetter.api.packages import require
 from pacesetter.api.progress import Listener, Progress
+from pacesetter.api.tally import Clock, Count, Saver, steps_in
 from pacesetter.errors import InputError, StoreError
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
 from pacesetter.search import Grid
 
 if TYPE_CHECKING:
-    from pacesetter.engine import Part, Plan
+    from pacesetter.engine import Bundle, Plan
     from pacesetter.store import Store
     from pacesetter.tasks._task import Task
 
@@ -28,8 +28,6 @@ __all__ = ["Settings", "free_name", "measure"]
 
 OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
-# Wall time is written at most this often: often enough that a killed process loses no more than this of it.
-SECONDS_BETWEEN_TIMES = 1.0
 # The engine's hash of training and validation data, in a study's provenance.
 DATA = "data_sha256"
 
@@ -78,10 +76,13 @@ def measure(
         else:
             todo = search.ask(())
             name, plan = _begin(store, task, todo, settings)
+        first: Bundle | None = None
         if plan is not None:
-            if not known:
-                tell(Progress(name, len(todo), total=_total(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            _train(store, name, task, todo, plan, tell, on_weights)
+            if known:
+                first = _saved(store, name, task, plan, todo, with_weights=on_weights is not None)
+            else:
+                tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
+            _train(store, name, task, todo, plan, tell, on_weights, first)
         return findings.judge(store.load(name))
 
 
@@ -142,14 +143,37 @@ def _go_on(
     engine.check(task)
     plan = engine.Plan.from_json(record.plan)
     _refuse_other_data(record, engine.provenance(task))
-    if unfinished:
-        store.restart(name, unfinished)
     if new:
         store.add_lanes(name, new)
         store.update(name, provenance={**record.provenance, "seeds": sorted({lane.seed for lane in {*have, *new}})})
     asked = f"{len(new)} lanes are new to it" if new else f"{len(unfinished)} of {len(have)} lanes are left"
-    tell(Progress(name, len(todo), total=_total(todo), note=f"going on with study {name}: {asked}"))
+    tell(Progress(name, len(todo), total=steps_in(todo), note=f"going on with study {name}: {asked}"))
     return name, todo, plan
+
+
+def _saved(
+    store: "Store", name: str, task: "Task", plan: "Plan", todo: Sequence[Lane], with_weights: bool
+) -> "Bundle | None":
+    """The bundle that was being trained, where its state was last saved; all else of `todo` starts anew.
+
+    A lane that has ended since then keeps its end, and one that fell behind its state is not possible.
+    """
+    from pacesetter import engine
+
+    state = store.saved_state(name)
+    bundle = None if state is None else engine.load(task, plan, state[1], with_weights)
+    if bundle is not None:
+        left = set(todo)
+        going = [i for i, lane in enumerate(bundle.lanes) if lane in left]
+        if going:
+            engine.keep(bundle, going)
+        else:
+            bundle = None
+    ahead = [] if bundle is None else bundle.lanes
+    store.restart(name, [lane for lane in todo if lane not in set(ahead)])
+    if bundle is not None:
+        store.restart(name, ahead, bundle.step)
+    return bundle
 
 
 def _refuse_other_question(record: StudyRecord, task: "Task", total_steps: int, settings: Settings) -> None:
@@ -184,15 +208,19 @@ def _train(
     plan: "Plan",
     tell: Listener,
     on_weights: OnWeights | None,
+    first: "Bundle | None",
 ) -> None:
-    """Train `todo`; every part is in the store before the listener hears of it."""
+    """Train `todo`, `first` before the others; every part is in the store before the listener hears of it."""
     from pacesetter import engine
 
-    counter = _Count(name, todo)
-    clock = _Clock(store, name)
+    counter = Count(name, todo)
+    if first is not None:
+        counter.go_on(first)
+    clock = Clock(store, name)
+    saver = Saver(store, name)
     tell(counter.progress())
     try:
-        for parts in engine.train(task, todo, plan, on_weights):
+        for parts in engine.train(task, todo, plan, on_weights, saver, first):
             store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
             counter.add(parts)
             clock.tick()
@@ -206,53 +234,5 @@ def _train(
         raise
 
 
-class _Clock:
-    """Adds the wall time of training to the study, a little at a time."""
-
-    def __init__(self, store: "Store", name: str) -> None:
-        self._store, self._name, self._since = store, name, time.monotonic()
-
-    def tick(self) -> None:
-        if time.monotonic() - self._since >= SECONDS_BETWEEN_TIMES:
-            self.stop()
-
-    def stop(self) -> None:
-        now = time.monotonic()
-        self._store.update(self._name, seconds_added=now - self._since)
-        self._since = now
-
-
-class _Count:
-    """Counts lanes and updates for `Progress`."""
-
-    def __init__(self, name: str, todo: Sequence[Lane]) -> None:
-        self._name, self._began = name, time.monotonic()
-        self._made = dict.fromkeys(todo, 0)
-        self._ended: dict[Lane, Outcome] = {}
-
-    def add(self, parts: Iterable["Part"]) -> None:
-        for part in parts:
-            self._made[part.lane] += part.curve.steps
-            if part.outcome.ended:
-                self._ended[part.lane] = part.outcome
-
-    def progress(self) -> Progress:
-        settled = sum(lane.total_steps if lane in self._ended else made for lane, made in self._made.items())
-        return Progress(
-            study=self._name,
-            lanes=len(self._made),
-            ended=len(self._ended),
-            diverged=sum(outcome is Outcome.DIVERGED for outcome in self._ended.values()),
-            steps=sum(self._made.values()),
-            settled=settled,
-            total=_total(self._made),
-            seconds=time.monotonic() - self._began,
-        )
-
-
 def _untrained(lanes: Iterable[Lane]) -> tuple[LaneRecord, ...]:
     return tuple(LaneRecord(lane, Outcome.RUNNING, Curve()) for lane in lanes)
-
-
-def _total(lanes: Iterable[Lane]) -> int:
-    return sum(lane.total_steps for lane in lanes)

@@ -1,10 +1,12 @@
 """The only code that runs gradients: bundles of lanes, the one training loop, and the two engines it drives."""
 
-from pacesetter.engine.bundle import Bundle, Part, advance, keep, start, train
+from pacesetter.engine.bundle import Bundle, Part, advance, keep, start
 from pacesetter.engine.check import check
 from pacesetter.engine.plan import ENGINES, Plan, make_plan
 from pacesetter.engine.provenance import provenance
+from pacesetter.engine.saved import load, save
 from pacesetter.engine.surface import surface
+from pacesetter.engine.train import train
 
 __all__ = [
     "ENGINES",
@@ -14,8 +16,10 @@ __all__ = [
     "advance",
     "check",
     "keep",
+    "load",
     "make_plan",
     "provenance",
+    "save",
     "start",
     "surface",
     "train",

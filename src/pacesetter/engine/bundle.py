@@ -1,8 +1,7 @@
-"""The one training loop: `start` a bundle of lanes, `advance` it, `keep` some; `train` runs many lanes to their end."""
+"""The one training loop: `start` a bundle of lanes, `advance` it, `keep` some of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Evaluation, Tensors, fresh_program
 from pacesetter.engine.traceless import Randomness, traceless
 from pacesetter.engine.vectorised import Vectorised
-from pacesetter.errors import InputError, PacesetterError
+from pacesetter.errors import InputError
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.tasks._task import Task
 
-__all__ = ["Bundle", "Part", "advance", "keep", "start", "train"]
+__all__ = ["Bundle", "Part", "advance", "keep", "start"]
 
 Floats = NDArray[np.float64]
 
@@ -248,46 +247,3 @@ def _end(final: float, untrained: float, spread: float) -> tuple[Outcome, str]:
             f"diverged: it ended at validation loss {final:.4g}, above the untrained {untrained:.4g}",
         )
     return Outcome.FINISHED, ""
-
-
-def bundles_of(lanes: Sequence[Lane], size: int) -> list[list[Lane]]:
-    """Lanes in bundles of one seed, optimizer and length, at most `size` each and of even sizes; seed by seed."""
-    groups: dict[tuple[int, str, int], list[Lane]] = {}
-    for lane in lanes:
-        groups.setdefault((lane.seed, lane.optimizer, lane.total_steps), []).append(lane)
-    bundles = []
-    for _, group in sorted(groups.items(), key=lambda item: item[0][0]):
-        count = -(-len(group) // size)
-        edges = [len(group) * k // count for k in range(count + 1)]
-        bundles += [group[a:b] for a, b in pairwise(edges)]
-    return bundles
-
-
-def train(
-    task: Task,
-    lanes: Sequence[Lane],
-    plan: Plan,
-    on_weights: Callable[[Lane, Tensors], None] | None = None,
-) -> Iterator[list[Part]]:
-    """Train `lanes` to their end, bundle by bundle; yields one part per lane of a bundle at each of its evaluations.
-
-    `on_weights(lane, {name: tensor})` is called for each lane that finished. An error in the model's own code fails the
-    lanes of its bundle and the others go on; a task that is wrong (TaskError) stops everything.
-    """
-    for chunk in bundles_of(lanes, plan.lanes_per_chunk):
-        going = list(chunk)
-        try:
-            bundle = start(task, chunk, plan, with_weights=on_weights is not None)
-            while going:
-                due = next(s for s in [*task.evaluation_steps(bundle.total_steps)] if s > bundle.step)
-                parts = advance(bundle, 0 if not bundle.untrained else due - bundle.step)
-                for part in parts:
-                    if part.weights is not None and on_weights is not None:
-                        on_weights(part.lane, part.weights)
-                yield parts
-                going = list(bundle.lanes)
-        except PacesetterError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the user's own code may raise anything; the other bundles go on
-            message = f"failed: {type(error).__name__}: {error}"
-            yield [Part(lane, Curve(), Outcome.FAILED, message) for lane in going]

@@ -115,6 +115,25 @@ class Looped:
         every = {**dict(program.named_parameters()), **dict(program.named_buffers()), **self._evaluation(lane)}
         return {name.removeprefix("model."): tensor.detach().clone() for name, tensor in every.items()}
 
+    def tree(self) -> Any:
+        """All that changes, as nested dicts and lists of tensors."""
+        return {
+            "params": [{name: p.detach() for name, p in params.items()} for params in self._params],
+            "buffers": [dict(program.named_buffers()) for program in self._programs],
+            "state": self._states,
+        }
+
+    @torch.no_grad()
+    def set_tree(self, tree: Any) -> None:
+        """Go on from what `tree` gave."""
+        self._states = tree["state"]
+        for lane, program in enumerate(self._programs):
+            for name, p in self._params[lane].items():
+                p.copy_(tree["params"][lane][name])
+            for name, value in tree["buffers"][lane].items():
+                owner, _, own_name = name.rpartition(".")
+                setattr(program.get_submodule(owner), own_name, value)
+
 
 def _is_finite(value: float) -> bool:
     return value - value == 0.0

@@ -120,7 +120,7 @@ class Vectorised:
 
     def set_tree(self, tree: Any) -> None:
         """Go on from what `tree` gave."""
-        self.params, self.buffers, self.state = tree["params"], tree.get("buffers", {}), tree.get("state", {})
+        self.params, self.buffers, self.state = tree["params"], tree["buffers"], tree["state"]
 
 
 def _stacked(tensors: Tensors, lanes: int) -> Tensors:

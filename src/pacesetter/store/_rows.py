@@ -104,6 +104,7 @@ def add_parts(connection: Connection, ids: Mapping[Lane, int], new: Sequence[Par
         state.id: {"to_outcome": state.outcome, "to_steps": state.steps, "to_evaluated": state.evaluated}
         for state in connection.execute(_STATES, {"ids": list(set(rows))})
     }
+    added = []
     for row, (lane, part, outcome, message) in zip(rows, new, strict=True):
         state = now[row]
         if Outcome(state["to_outcome"]).ended:
@@ -118,9 +119,8 @@ def add_parts(connection: Connection, ids: Mapping[Lane, int], new: Sequence[Par
             "to_steps": steps,
             "to_evaluated": evaluated,
         }
-    connection.execute(
-        insert(parts), [{"lane_id": row, **pack(part)} for row, (_, part, _, _) in zip(rows, new, strict=True)]
-    )
+        added.append({"lane_id": row, "reach": steps, **pack(part)})
+    connection.execute(insert(parts), added)
     connection.execute(_ADVANCE, list(now.values()))
 
 

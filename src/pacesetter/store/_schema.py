@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["MARK", "VERSION", "lanes", "metadata", "parts", "studies"]
+__all__ = ["MARK", "VERSION", "lanes", "metadata", "parts", "states", "studies"]
 
 # Raised by one with every change of the tables; a store of a later version is refused, never guessed at.
 VERSION = 1
@@ -81,9 +81,20 @@ parts = Table(
     # [metrics, evaluations], in the order of `metric_names`, a JSON list.
     Column("metric_names", Text, nullable=False),
     Column("metrics", LargeBinary, nullable=False),
+    # Updates made by its end: a lane that goes on from a saved state forgets the parts beyond it.
+    Column("reach", Integer, nullable=False),
     # [rows, path_width]; both null where no path is recorded.
     Column("path", LargeBinary),
     Column("path_width", Integer),
     Index("parts_by_lane", "lane_id", "id"),
     sqlite_autoincrement=True,
+)
+
+# The last saved state of the lanes that were being trained together: `saved` is the engine's, after `step` updates.
+states = Table(
+    "states",
+    metadata,
+    Column("study_id", ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", Integer, nullable=False),
+    Column("saved", LargeBinary, nullable=False),
 )

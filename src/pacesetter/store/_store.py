@@ -15,7 +15,7 @@ from pacesetter.store import _rows
 from pacesetter.store._curves import unpack
 from pacesetter.store._database import connect, fault
 from pacesetter.store._rows import Part
-from pacesetter.store._schema import lanes, parts, studies
+from pacesetter.store._schema import lanes, parts, states, studies
 
 __all__ = ["Store", "StudySummary"]
 
@@ -178,18 +178,37 @@ class Store:
         with self._writing(name) as connection:
             _rows.add_parts(connection, self._ids(connection, name), list(new))
 
-    def restart(self, name: str, which: Iterable[Lane]) -> None:
-        """Forget what those of the lanes have recorded that have not ended, so that they can be trained anew."""
+    def save_state(self, name: str, step: int, saved: bytes) -> None:
+        """Keep the state of the lanes that are being trained, after `step` updates, in the place of the last one."""
+        with self._writing(name) as connection:
+            study_id = _rows.study_id(connection, name)
+            connection.execute(delete(states).where(states.c.study_id == study_id))
+            connection.execute(insert(states).values(study_id=study_id, step=step, saved=saved))
+
+    def saved_state(self, name: str) -> tuple[int, bytes] | None:
+        """What `save_state` kept last: (updates made, state)."""
+        with self._reading() as connection:
+            study_id = _rows.study_id(connection, name)
+            row = connection.execute(select(states.c.step, states.c.saved).where(states.c.study_id == study_id)).first()
+            return None if row is None else (row.step, row.saved)
+
+    def restart(self, name: str, which: Iterable[Lane], step: int | None = None) -> None:
+        """Forget what those of the lanes have recorded that have not ended, so that they can be trained anew.
+
+        With `step` only what they recorded after so many updates is forgotten: they go on from a state saved there,
+        which must have been right after an evaluation.
+        """
         with self._writing(name) as connection:
             ids = self._ids(connection, name)
             chosen = [{"lane": _rows.row_of(ids, lane)} for lane in which]
             if not chosen:
                 return
             open_lane = (lanes.c.id == bindparam("lane")) & (lanes.c.outcome == Outcome.RUNNING.value)
-            connection.execute(
-                delete(parts).where(parts.c.lane_id.in_(select(lanes.c.id).where(open_lane).scalar_subquery())), chosen
-            )
-            connection.execute(update(lanes).where(open_lane).values(steps=0, evaluated=-1, message=""), chosen)
+            beyond = parts.c.reach > (-1 if step is None else step)
+            of_lane = parts.c.lane_id.in_(select(lanes.c.id).where(open_lane).scalar_subquery())
+            connection.execute(delete(parts).where(of_lane & beyond), chosen)
+            place = {"steps": 0, "evaluated": -1} if step is None else {"steps": step, "evaluated": step}
+            connection.execute(update(lanes).where(open_lane).values(**place, message=""), chosen)
 
     def update(
         self,

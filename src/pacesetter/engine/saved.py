@@ -1,0 +1,90 @@
+"""A bundle as bytes, and back: plain tensors and JSON, so that loading one executes nothing."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as tensors_of_bytes
+from safetensors.torch import save as bytes_of_tensors
+
+from pacesetter.engine.bundle import Bundle, start
+from pacesetter.engine.plan import Plan
+from pacesetter.engine.traceless import Randomness, traceless
+from pacesetter.records import Lane
+from pacesetter.tasks._task import Task
+
+__all__ = ["load", "save"]
+
+NOTES = "notes"
+"""The name of the tensor that holds everything that is no tensor, as the bytes of a JSON text."""
+
+
+def save(bundle: Bundle) -> bytes:
+    """Everything a bundle needs to go on where it is: weights, rule and schedule states, random state, position.
+
+    Between two calls of `advance`, that is; the bytes of one version of torch and Pacesetter are read by the same.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    state = bundle.randomness
+    words, keys, position, has_gauss, cached = state.of_numpy
+    version, python, gauss = state.of_python
+    notes = {
+        "lanes": [asdict(lane) for lane in bundle.lanes],
+        "step": bundle.step,
+        "controls": bundle.controls,
+        "untrained": bundle.untrained,
+        "spread": bundle.spread,
+        "tree": _taken_apart(bundle.body.tree(), tensors),
+        "numpy": [words, keys.tolist(), position, has_gauss, cached],
+        "python": [version, list(python), gauss],
+        "cuda": len(state.of_cuda),
+    }
+    tensors["torch"] = state.of_torch
+    tensors |= {f"cuda{i}": one for i, one in enumerate(state.of_cuda)}
+    tensors[NOTES] = torch.frombuffer(bytearray(json.dumps(notes).encode()), dtype=torch.uint8)
+    return bytes_of_tensors({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+
+
+def load(task: Task, plan: Plan, saved: bytes, with_weights: bool = False) -> Bundle:
+    """The bundle that `save` gave, to go on with the same task and plan as if it had never stopped."""
+    tensors = tensors_of_bytes(saved)
+    notes = json.loads(bytes(tensors[NOTES].numpy()))
+    bundle = start(task, [Lane(**lane) for lane in notes["lanes"]], plan, with_weights)
+    bundle.body.set_tree(_put_together(notes["tree"], tensors, bundle.device))
+    bundle.step = notes["step"]
+    bundle.controls, bundle.untrained, bundle.spread = notes["controls"], notes["untrained"], notes["spread"]
+    with traceless():
+        # The order of the data comes from generators of its own, which are wound forward by reading.
+        bundle.randomness.restore()
+        bundle.batches.skip(bundle.step)
+    words, keys, *rest = notes["numpy"]
+    version, python, gauss = notes["python"]
+    bundle.randomness = Randomness(
+        of_python=(version, tuple(python), gauss),
+        of_numpy=(words, np.array(keys, dtype=np.uint32), *rest),
+        of_torch=tensors["torch"],
+        of_cuda=[tensors[f"cuda{i}"] for i in range(notes["cuda"])],
+    )
+    return bundle
+
+
+def _taken_apart(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """The same nested dicts and lists with the names of tensors, which go into `tensors`, in their place."""
+    if isinstance(tree, dict):
+        return {key: _taken_apart(value, tensors) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_taken_apart(value, tensors) for value in tree]
+    name = f"tensor{len(tensors)}"
+    tensors[name] = tree
+    return name
+
+
+def _put_together(tree: Any, tensors: dict[str, torch.Tensor], device: torch.device) -> Any:
+    """What `_taken_apart` took apart."""
+    if isinstance(tree, dict):
+        return {key: _put_together(value, tensors, device) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_put_together(value, tensors, device) for value in tree]
+    return tensors[tree].to(device)
