@@ -40,13 +40,21 @@ def shrink(path: Path) -> None:
 
 
 def _reduced(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most 256 colours, and each pixel's index among them: the most used ones; a rarer one becomes the nearest."""
+    """At most 256 colours, and each pixel's index among them; one that is not kept becomes the nearest.
+
+    The most used colours are kept, and then, one by one, that which would lose most: far from those kept, and not rare.
+    """
     wide = pixels.astype(np.uint32)
     codes, index, counts = np.unique(
         wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2], return_inverse=True, return_counts=True
     )
     colours = np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=1).astype(np.int64)
-    palette = colours[np.argsort(-counts, kind="stable")[:FULL]]
+    kept = list(np.argsort(-counts, kind="stable")[: FULL // 4])
+    apart = np.min([np.square(colours - colours[k]).sum(axis=1) for k in kept], axis=0)
+    while len(kept) < min(FULL, len(colours)):
+        kept.append(int(np.argmax(apart * np.sqrt(counts))))
+        apart = np.minimum(apart, np.square(colours - colours[kept[-1]]).sum(axis=1))
+    palette = colours[kept]
     nearest = np.array([np.square(palette - colour).sum(axis=1).argmin() for colour in colours], dtype=np.uint8)
     return palette.astype(np.uint8), nearest[index]
 
