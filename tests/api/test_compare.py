@@ -138,7 +138,7 @@ def test_progress_tells_the_start_every_evaluation_and_the_end(small):
         ({"schedules": "cosin"}, UnknownName, "did you mean `cosine`"),
         ({"schedules": "warmup(50) >> constant"}, InputError, "50"),
         ({"strategies": "sgd lr=1 cosine"}, InputError, "must not have a rate"),
-        ({"engine": "fast"}, InputError, "`engine` must be auto, vectorised or looped"),
+        ({"engine": "vectorized"}, UnknownName, "did you mean `vectorised`"),
         ({"executor": "ray"}, InputError, "`executor` must be local"),
         ({"device": "abacus"}, InputError, "`device` must"),
         ({"study": "a/b"}, InputError, "`study` must be a name"),

@@ -128,3 +128,24 @@ def test_other_data_under_the_same_name_is_refused(small, store):
     with pytest.raises(InputError, match="`study` must be of the same data"):
         ps.compare(task(0.02), **{**small, "lr": [0.02]}, store=store, study="s")
     assert len(ps.Study.load("s", store).lanes) == 4
+
+
+def test_another_model_or_batch_size_is_another_study(store):
+    """The same name does not mix models or batch sizes, also where name, length and data are the same."""
+    inputs, targets = torch.randn(40, 3), torch.randn(40, 1)
+
+    def task(width, batch_size):
+        return ps.Task(
+            model=lambda: torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Linear(width, 1)),
+            loss=torch.nn.functional.mse_loss,
+            train=(inputs, targets),
+            batch_size=batch_size,
+            steps=4,
+        )
+
+    asked = {"store": store, "study": "s", "seeds": 1}
+    ps.compare(task(2, 8), lr=[0.01, 0.1], **asked)
+    with pytest.raises(InputError, match="same model"):
+        ps.compare(task(5, 8), lr=[0.02], **asked)
+    with pytest.raises(InputError, match="same batch size"):
+        ps.compare(task(2, 4), lr=[0.02], **asked)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
 
 import pacesetter.engine as engine
 from pacesetter.engine import Plan, make_plan
@@ -467,3 +467,104 @@ def test_a_saved_bundle_goes_on_as_if_it_had_never_stopped(data, engine_name):
         for name in ("lr", "train_loss", "grad_norm", "eval_steps", "valid_loss"):
             assert np.array_equal(getattr(a, name), getattr(b, name)), name
         assert all(torch.equal(one[-1].weights[k], other[-1].weights[k]) for k in one[-1].weights)
+
+
+@pytest.mark.parametrize("engine_name", PLANS)
+def test_a_metric_of_one_number_may_have_an_axis(engine_name):
+    """A metric of shape (1,) is one number, in validation sets of several batches too."""
+    one = small_task(metrics={"m": lambda output, target: F.cross_entropy(output, target).reshape(1)}, batch_size=7)
+    lanes = lanes_of(one, [0.1, 0.01])
+    for parts in trained(one, lanes, PLANS[engine_name]).values():
+        curve = joined(parts)
+        np.testing.assert_allclose(curve.metrics["m"], curve.valid_loss)
+
+
+def test_validation_loader_keeps_its_sampler():
+    """Two loaders over one data set, each with its own subset, validate on the validation subset alone."""
+    inputs, targets = blobs()
+    whole = TensorDataset(inputs, targets)
+    train = DataLoader(whole, batch_size=16, sampler=SubsetRandomSampler(range(72)))
+    valid = DataLoader(whole, batch_size=16, sampler=SubsetRandomSampler(range(72, 96)))
+    by_sampler = small_task(train=train, valid=valid, batch_size=None)
+    by_tensors = small_task(train=train, valid=(inputs[72:], targets[72:]), batch_size=None)
+    assert by_sampler.valid_source.length == 24
+    lane = lanes_of(by_sampler, [0.1])[0]
+    curves = [joined(trained(task, [lane], LOOPED)[lane]) for task in (by_sampler, by_tensors)]
+    np.testing.assert_allclose(curves[0].valid_loss, curves[1].valid_loss, rtol=1e-12)
+
+
+def test_data_sets_of_ready_batches():
+    """A DataLoader with batch_size=None hands out the data set's items as batches, in training and validation."""
+    inputs, targets = blobs()
+    ready = [(inputs[i : i + 16], targets[i : i + 16]) for i in range(0, 96, 16)]
+    task = small_task(
+        train=DataLoader(ready, batch_size=None, shuffle=True),
+        valid=DataLoader(ready, batch_size=None),
+        batch_size=None,
+        steps=None,
+        epochs=4,
+    )
+    assert task.total_steps == 24
+    same = small_task(valid=(inputs, targets), batch_size=16)
+    lane = lanes_of(task, [0.1])[0]
+    curve = joined(trained(task, [lane], LOOPED)[lane])
+    untrained = joined(trained(same, [lane], LOOPED)[lane]).valid_loss[0]
+    assert curve.valid_loss[0] == pytest.approx(untrained)
+    assert curve.valid_loss[-1] < untrained / 2
+
+
+def test_surface_of_a_model_that_cannot_be_stacked():
+    """A small model with data-dependent control flow has its surface drawn point by point."""
+    from pacesetter.records import LaneRecord, StudyRecord
+
+    class Bent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    task = Task(
+        model=Bent,
+        objective=lambda model, batch: (model.w**2).sum() if model.w.sum() > 0 else (3 * model.w**2).sum(),
+        train=torch.zeros(1, 1),
+        valid=torch.zeros(1, 1),
+        batch_size=1,
+        steps=5,
+    )
+    lane = lanes_of(task, [0.6], "sgd")[0]
+    parts = trained(task, [lane], LOOPED)[lane]
+    found = engine.surface(task, StudyRecord("s", "t", 5, (LaneRecord(lane, parts[-1].outcome, joined(parts)),)))
+    x, loss = np.array(found["x"]), np.array(found["loss"])
+    np.testing.assert_allclose(loss, np.where(x > 0, x**2, 3 * x**2), atol=1e-12)
+
+
+def test_an_error_of_the_caller_is_the_callers():
+    """An error while weights are handed over goes up as it is, after the lanes' last parts were handed out."""
+    task = small_task()
+    lanes = lanes_of(task, [0.1, 0.01])
+    seen = []
+
+    def fails(lane, weights):
+        raise OSError("disk on fire")
+
+    def read():
+        for parts in engine.train(task, lanes, VECTORISED, fails):
+            seen.extend(parts)
+
+    with pytest.raises(OSError, match="disk on fire"):
+        read()
+    assert [part.outcome for part in seen[-2:]] == [Outcome.FINISHED] * 2
+
+
+def test_threads_are_the_plans():
+    """While lanes train, torch uses the plan's number of threads, and afterwards as many as before."""
+    seen = set()
+
+    def loss(output, target):
+        seen.add(torch.get_num_threads())
+        return F.cross_entropy(output, target)
+
+    before = torch.get_num_threads()
+    task = small_task(loss=loss)
+    trained(task, lanes_of(task, [0.1]), Plan("looped", 1, before + 1, "cpu", "a test"))
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before

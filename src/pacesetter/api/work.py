@@ -28,8 +28,8 @@ __all__ = ["Settings", "free_name", "measure"]
 
 OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
-# The engine's hash of training and validation data, in a study's provenance.
-DATA = "data_sha256"
+# What must be the same when a study goes on: keys of its provenance, and what they are in words.
+SAME = {"data_sha256": "data", "parameters": "model (number of weights)", "batch_size": "batch size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,6 @@ class Settings:
             raise InputError(
                 f"`executor` must be local, got executor={self.executor!r}: this version trains in one process"
             )
-        if self.engine not in ("auto", "vectorised", "looped"):
-            raise InputError(f"`engine` must be auto, vectorised or looped, got engine={self.engine!r}")
         if self.study is not None and (not self.study.strip() or not self.study.isprintable() or "/" in self.study):
             raise InputError(
                 f"`study` must be a name without slashes and line breaks, got study={self.study!r}: try digits-1"
@@ -142,11 +140,13 @@ def _go_on(
 
     engine.check(task)
     plan = engine.Plan.from_json(record.plan)
-    _refuse_other_data(record, engine.provenance(task))
+    _refuse_other_work(record, engine.provenance(task))
     if new:
         store.add_lanes(name, new)
         store.update(name, provenance={**record.provenance, "seeds": sorted({lane.seed for lane in {*have, *new}})})
-    asked = f"{len(new)} lanes are new to it" if new else f"{len(unfinished)} of {len(have)} lanes are left"
+    left = f"{len(unfinished)} of {len(have)} lanes are left"
+    added = f"{len(new)} {'lane is' if len(new) == 1 else 'lanes are'} new to it"
+    asked = " and ".join(words for words, some in ((left, unfinished), (added, new)) if some)
     tell(Progress(name, len(todo), total=steps_in(todo), note=f"going on with study {name}: {asked}"))
     return name, todo, plan
 
@@ -191,13 +191,14 @@ def _refuse_other_question(record: StudyRecord, task: "Task", total_steps: int, 
             )
 
 
-def _refuse_other_data(record: StudyRecord, measured: Mapping[str, Any]) -> None:
-    stored, now = record.provenance.get(DATA), measured.get(DATA)
-    if stored is not None and now is not None and stored != now:
-        raise InputError(
-            f"`study` must be of the same data, got study={record.name!r}, measured on data {stored} and not {now}: "
-            "name another study"
-        )
+def _refuse_other_work(record: StudyRecord, measured: Mapping[str, Any]) -> None:
+    for key, what in SAME.items():
+        stored, now = record.provenance.get(key), measured.get(key)
+        if stored is not None and now is not None and stored != now:
+            raise InputError(
+                f"`study` must be of the same {what}, got study={record.name!r}, measured with {stored} and not {now}: "
+                "name another study"
+            )
 
 
 def _train(

@@ -21,11 +21,12 @@ class Batches:
 
     def __init__(self, source: Source, seed: int, device: torch.device) -> None:
         """Prepare the stream; tensors are moved to the device once."""
-        self._source = source
-        self._device = device
-        self._generator = torch.Generator().manual_seed(seed)
-        self._tensors = None if source.tensors is None else [t.to(device) for t in source.tensors]
-        self._iterator = self._drawn() if self._tensors is None else self._indexed(self._tensors)
+        generator = torch.Generator().manual_seed(seed)
+        # No reference from the iterator back to here: a loader's workers end as soon as the stream is let go.
+        if source.tensors is None:
+            self._iterator = _drawn(source, generator, device)
+        else:
+            self._iterator = _indexed(source, [t.to(device) for t in source.tensors], generator, device)
 
     def __iter__(self) -> Iterator[Any]:
         """The stream itself."""
@@ -40,22 +41,26 @@ class Batches:
         for _ in range(count):
             next(self._iterator)
 
-    def _indexed(self, tensors: list[torch.Tensor]) -> Iterator[Any]:
-        size = self._source.batch_size
-        while True:
-            order = torch.randperm(self._source.length, generator=self._generator).to(self._device)
-            for first in range(0, self._source.length - size + 1, size):
-                rows = order[first : first + size]
-                yield self._source.pack([t[rows] for t in tensors])
 
-    def _drawn(self) -> Iterator[Any]:
-        loader = self._source.loader(self._generator)
-        while True:
-            drawn = 0
-            for drawn, batch in enumerate(loader, start=1):
-                yield _checked(to_device(batch, self._device), drawn)
-            if not drawn:
-                raise TaskError("`train` must give at least one batch an epoch, got none: check its sampler")
+def _indexed(
+    source: Source, tensors: list[torch.Tensor], generator: torch.Generator, device: torch.device
+) -> Iterator[Any]:
+    size = source.batch_size
+    while True:
+        order = torch.randperm(source.length, generator=generator).to(device)
+        for first in range(0, source.length - size + 1, size):
+            rows = order[first : first + size]
+            yield source.pack([t[rows] for t in tensors])
+
+
+def _drawn(source: Source, generator: torch.Generator, device: torch.device) -> Iterator[Any]:
+    loader = source.loader(generator)
+    while True:
+        drawn = 0
+        for drawn, batch in enumerate(loader, start=1):
+            yield _checked(to_device(batch, device), drawn)
+        if not drawn:
+            raise TaskError("`train` must give at least one batch an epoch, got none: check its sampler")
 
 
 def validation_batches(source: Source, device: torch.device) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from pacesetter.engine.batches import Batches, validation_batches
 from pacesetter.engine.looped import Looped
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Evaluation, Tensors, fresh_program
-from pacesetter.engine.traceless import Randomness, traceless
+from pacesetter.engine.traceless import Randomness, threads, traceless
 from pacesetter.engine.vectorised import Vectorised
 from pacesetter.errors import InputError
 from pacesetter.records import Curve, Lane, Outcome
@@ -56,6 +56,7 @@ class Bundle:
     batches: Batches
     device: torch.device
     randomness: Randomness
+    threads: int
     with_weights: bool = False
     step: int = 0
     untrained: list[float] = field(default_factory=list)
@@ -68,6 +69,8 @@ def start(task: Task, lanes: Sequence[Lane], plan: Plan, with_weights: bool = Fa
     if len({(lane.seed, lane.optimizer, lane.total_steps) for lane in lanes}) != 1:
         raise InputError("`lanes` of one bundle must share seed, optimizer and total_steps")
     device = torch.device(plan.device)
+    if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap; before the random state is looked at, or its own would be missed
     parsed = [schedules.parse(lane.schedule) for lane in lanes]
     with traceless():
         program = fresh_program(task, first.seed, device)
@@ -82,6 +85,7 @@ def start(task: Task, lanes: Sequence[Lane], plan: Plan, with_weights: bool = Fa
             batches=Batches(task.train_source, first.seed, device),
             device=device,
             randomness=Randomness.now(),
+            threads=plan.threads,
             with_weights=with_weights,
         )
 
@@ -104,7 +108,7 @@ def advance(bundle: Bundle, steps: int) -> list[Part]:
     parts: list[Part] = []
     last = min(bundle.step + steps, bundle.total_steps)
     due = bundle.task.evaluation_steps(bundle.total_steps)
-    with traceless():
+    with traceless(), threads(bundle.threads):
         bundle.randomness.restore()
         try:
             if not bundle.untrained:

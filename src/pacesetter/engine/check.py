@@ -1,15 +1,15 @@
 """One untrained step on the side, before any training: what is wrong with a task is said at once and in plain words."""
 
-import traceback
 import warnings
 from typing import Any
 
 import torch
 
 from pacesetter.engine.batches import Batches, tensors_of, validation_batches
+from pacesetter.engine.blame import told
 from pacesetter.engine.program import Program, fresh_program
 from pacesetter.engine.traceless import traceless
-from pacesetter.errors import PacesetterError, TaskError
+from pacesetter.errors import TaskError
 from pacesetter.tasks._task import Task
 
 __all__ = ["check"]
@@ -25,13 +25,15 @@ def check(task: Task, device: str = "cpu") -> None:
     with traceless(), warnings.catch_warnings():
         # torch only warns when it stretches a target over an output of another shape; the loss is wrong then.
         warnings.filterwarnings("error", message="Using a target size")
-        program = _told("model", "could not be made", lambda: fresh_program(task, 0, place))
-        batch = _told("train", "could not be read", lambda: next(Batches(task.train_source, 0, place)))
+        program = told("model", "could not be made", lambda: fresh_program(task, 0, place))
+        batch = told("train", "could not be read", lambda: next(Batches(task.train_source, 0, place)))
         _check_loss(task, program.train(), batch)
-        batch = _told("valid", "could not be read", lambda: next(validation_batches(task.valid_source, place)))
+        batch = told("valid", "could not be read", lambda: next(validation_batches(task.valid_source, place)))
         with torch.no_grad():
             program.eval()
-            _, metrics = _told("metrics", "could not be computed", lambda: program(batch, judge=True))
+            # Without the metrics first, so that neither is blamed for the other.
+            told("valid", "could not be evaluated (without gradients)", lambda: program(batch))
+            _, metrics = told("metrics", "could not be computed", lambda: program(batch, judge=True))
         for name, value in metrics.items():
             if value.numel() != 1:
                 raise TaskError(f"`metrics` must give one number each, got {name} of shape {tuple(value.shape)}")
@@ -50,16 +52,16 @@ def _check_loss(task: Task, program: Program, batch: Any) -> None:
                 "give `objective=(model, batch) -> scalar` for other batches"
             )
         source, target = batch
-        output = _told("model", f"could not be run on a batch of shape {_shape(source)}", lambda: program.model(source))
+        output = told("model", f"could not be run on a batch of shape {_shape(source)}", lambda: program.model(source))
         assert task.loss is not None
         loss_function = task.loss
         described = (
             f"could not be computed from an output of shape {_shape(output)} and a target of shape {_shape(target)}"
         )
-        loss = _told("loss", described, lambda: loss_function(output, target))
+        loss = told("loss", described, lambda: loss_function(output, target))
         name = "loss"
     else:
-        loss = _told("objective", "could not be computed", lambda: program(batch))
+        loss = told("objective", "could not be computed", lambda: program(batch))
         name = "objective"
     if not isinstance(loss, torch.Tensor):
         raise TaskError(f"`{name}` must give a scalar tensor, got {type(loss).__name__}")
@@ -69,7 +71,7 @@ def _check_loss(task: Task, program: Program, batch: Any) -> None:
         )
     if not loss.requires_grad:
         raise TaskError(f"`{name}` must depend on the model's trained weights, got a value without a gradient")
-    _told(
+    told(
         name,
         "has no gradient",
         lambda: torch.autograd.grad(loss, list(program.trainable().values()), allow_unused=True),
@@ -79,25 +81,3 @@ def _check_loss(task: Task, program: Program, batch: Any) -> None:
 def _shape(value: Any) -> str:
     shapes = [str(tuple(t.shape)) for t in tensors_of(value)]
     return " and ".join(shapes) if shapes else type(value).__name__
-
-
-def _told(argument: str, problem: str, work: Any) -> Any:
-    """What `work` gives; an error of the user's code becomes one sentence with the user's own line."""
-    try:
-        return work()
-    except PacesetterError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        where = _users_line(error)
-        raise TaskError(
-            f"`{argument}` {problem}: {type(error).__name__}: {reason[0] if reason else ''}{where}"
-        ) from error
-
-
-def _users_line(error: Exception) -> str:
-    """The innermost line that is neither ours nor an installed package's."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "site-packages" not in frame.filename and "pacesetter" not in frame.filename and frame.filename[0] != "<":
-            return f" (in {frame.filename}, line {frame.lineno})"
-    return ""

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from pacesetter.engine.batches import batch_length
 from pacesetter.engine.program import Evaluation, Program, Tensors
 from pacesetter.engine.traceless import Randomness
+from pacesetter.errors import TaskError
 from pacesetter.optimizers import Rule
 
 __all__ = ["Looped"]
@@ -27,7 +28,7 @@ class Looped:
         self._programs = [program]
         frozen = {id(p): p for p in program.parameters() if not p.requires_grad}
         for _ in range(lanes - 1):
-            self._programs.append(copy.deepcopy(program, dict(frozen)))
+            self._programs.append(_copied(program, frozen))
         self._params: list[Tensors] = [p.trainable() for p in self._programs]
         self._states: list[Any] = [rule.init({n: p.detach() for n, p in params.items()}) for params in self._params]
         self._dead = [False] * lanes
@@ -46,10 +47,16 @@ class Looped:
         """One update of every lane at its own rate; lr: [lanes]. Returns (loss, gradient norm), [lanes] each."""
         told = []
         before = Randomness.now() if self.lanes > 1 else None
+        drawn = False
         for lane, rate in enumerate(lr.tolist()):
-            if before is not None and lane:
+            if self._dead[lane]:
+                told.append((float("nan"),) * 2)
+                continue
+            # Never after the last lane that draws: the next step would draw the same again.
+            if before is not None and drawn:
                 before.restore()
-            told.append((float("nan"),) * 2 if self._dead[lane] else self._one_step(lane, batch, rate))
+            told.append(self._one_step(lane, batch, rate))
+            drawn = True
         losses, norms = torch.tensor(told, dtype=torch.float64).unbind(1)
         return losses, norms
 
@@ -60,7 +67,7 @@ class Looped:
         found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
         with torch.no_grad():
             grads = {
-                name: torch.zeros_like(p) if g is None else g
+                name: torch.zeros_like(p) if g is None else g.to_dense()
                 for (name, p), g in zip(params.items(), found, strict=True)
             }
             norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
@@ -133,6 +140,17 @@ class Looped:
             for name, value in tree["buffers"][lane].items():
                 owner, _, own_name = name.rpartition(".")
                 setattr(program.get_submodule(owner), own_name, value)
+
+
+def _copied(program: Program, frozen: dict[int, torch.nn.Parameter]) -> Program:
+    try:
+        return copy.deepcopy(program, dict(frozen))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise TaskError(
+            "`model` must be one that copy.deepcopy can copy, because every learning rate trains a copy, "
+            f"got {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _is_finite(value: float) -> bool:

@@ -9,11 +9,12 @@ import torch
 
 from pacesetter import optimizers
 from pacesetter.engine.batches import Batches
+from pacesetter.engine.blame import in_one_line, told
 from pacesetter.engine.looped import Looped
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.traceless import traceless
 from pacesetter.engine.vectorised import Vectorised
-from pacesetter.errors import InputError, UnknownName
+from pacesetter.errors import InputError, PacesetterError, TaskError, UnknownName
 from pacesetter.records import Lane
 from pacesetter.tasks._task import Task
 
@@ -22,6 +23,7 @@ __all__ = ["ENGINES", "Plan", "make_plan", "why_not_vectorised"]
 ENGINES = ("auto", "vectorised", "looped")
 CHUNKS = (8, 32)
 """Lane counts that are timed: 8 fit a processor's cache for small convolutions, 32 spread the cost of each call."""
+ON_FIRST_BATCHES = "could not be trained on its first batches"
 COMPARED_STEPS = 3
 TIMED_STEPS = 3
 TOLERANCE = 1e-3
@@ -98,8 +100,9 @@ def usable_device(device: str) -> torch.device:
         place = torch.device(device)
         torch.empty(1, device=place)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"`device` must be one that this machine has, got device={device!r}: {reason}") from None
+        raise InputError(
+            f"`device` must be one that this machine has, got device={device!r}: {in_one_line(error)}"
+        ) from None
     return place
 
 
@@ -123,11 +126,12 @@ def why_not_vectorised(task: Task, device: torch.device) -> str:
         losses: list[torch.Tensor] = []
         try:
             losses += [body.step(next(batches), rates.to(device))[0].double().cpu() for _ in range(COMPARED_STEPS)]
-        except Exception as error:  # whatever stacking the user's code raises
-            if kind is Looped:
+        except (Exception, SystemExit) as error:  # whatever stacking the user's code raises
+            if isinstance(error, PacesetterError):
                 raise
-            reason = str(error).strip().splitlines()[0]
-            return f"the model cannot be vectorised, so it runs looped: {type(error).__name__}: {reason}"
+            if kind is Looped:
+                raise TaskError(f"`task` {ON_FIRST_BATCHES}: {in_one_line(error)}") from error
+            return f"the model cannot be vectorised, so it runs looped: {in_one_line(error)}"
         engines.append((start, torch.stack(losses), [body.weights(lane) for lane in range(len(rates))]))
     (start, plain_losses, plain), (_, stacked_losses, stacked) = engines
     # Buffers first: one that is dropped explains different losses and weights, not the other way round.
@@ -163,12 +167,13 @@ def _seconds_per_lane_step(task: Task, rule: str, lanes: int, device: torch.devi
     body = Vectorised(program, parsed, lanes) if lanes else Looped(program, parsed, 1)
     rates = torch.full((max(lanes, 1),), 1e-6, dtype=torch.float64, device=device)
     batches = Batches(task.train_source, 0, device)
-    body.step(next(batches), rates)
-    best = float("inf")
-    for _ in range(TIMED_STEPS):
+
+    def seconds() -> float:
         batch = next(batches)
         started = time.perf_counter()
         loss, _ = body.step(batch, rates)
         loss.sum().item()
-        best = min(best, time.perf_counter() - started)
-    return best / max(lanes, 1)
+        return time.perf_counter() - started
+
+    times = [told("task", ON_FIRST_BATCHES, seconds) for _ in range(1 + TIMED_STEPS)]
+    return float(min(times[1:])) / max(lanes, 1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from pacesetter.engine.traceless import seed_everything
 from pacesetter.errors import TaskError
@@ -48,7 +49,11 @@ class Program(nn.Module):
 
 
 def _scalar(value: Any, like: torch.Tensor) -> torch.Tensor:
-    return value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    """A metric as a tensor without axes; one of several numbers stays as it is, and `check` refuses it."""
+    if not isinstance(value, torch.Tensor):
+        value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    single: torch.Tensor = value.reshape(()) if value.numel() == 1 else value
+    return single
 
 
 def fresh_program(task: Task, seed: int, device: torch.device) -> Program:
@@ -57,6 +62,17 @@ def fresh_program(task: Task, seed: int, device: torch.device) -> Program:
     program = Program(task, task.make_model()).to(device)
     if not program.trainable():
         raise TaskError("`model` must have at least one parameter that needs a gradient, got none")
+    for name, p in program.model.named_parameters():
+        if isinstance(p, UninitializedParameter):
+            raise TaskError(
+                f"`model` must know its shapes before it is trained, got the lazy parameter {name}: run it on one "
+                "batch in the function that makes it, or name the sizes"
+            )
+        if p.is_complex():
+            raise TaskError(
+                f"`model` must have real parameters, got {name} of {p.dtype}: hold its two parts as a real tensor, "
+                "and use torch.view_as_complex in `forward`"
+            )
     return program
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import platform
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from pacesetter.engine.batches import tensors_of
+from pacesetter.engine.blame import told
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.traceless import traceless
 from pacesetter.tasks._data import Source
@@ -47,7 +49,8 @@ def _hash(digest: Any, source: Source) -> None:
         rows = sorted(
             {i * source.length // HASHED_EXAMPLES for i in range(HASHED_EXAMPLES)} & set(range(source.length))
         )
-        tensors = [t for row in rows for t in tensors_of(dataset[row])]
+        examples = [told("data", f"could not give example {row}", partial(dataset.__getitem__, row)) for row in rows]
+        tensors = [t for example in examples for t in tensors_of(example)]
         digest.update(str(source.length).encode())
     for tensor in tensors:
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())

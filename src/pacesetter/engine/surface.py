@@ -59,5 +59,9 @@ def _losses(program: Program, points: NDArray[np.float64], batch: Any) -> NDArra
         value: torch.Tensor = functional_call(program, own, (batch,))
         return value
 
-    found: NDArray[np.float64] = vmap(loss)(params).double().numpy()
-    return found
+    try:
+        found = vmap(loss, randomness="same")(params)
+    except Exception:  # noqa: BLE001  # a model that cannot be stacked: point by point
+        found = torch.stack([loss({name: rows[i] for name, rows in params.items()}) for i in range(len(points))])
+    losses: NDArray[np.float64] = found.double().numpy()
+    return losses

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Randomness", "traceless"]
+__all__ = ["Randomness", "seed_everything", "threads", "traceless"]
 
 
 @dataclass(slots=True)
@@ -40,7 +40,10 @@ def seed_everything(seed: int) -> None:
     """Seed python, numpy and torch, as a plain script would do at its start."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    # `torch.manual_seed` would also seed a GPU that nobody has used yet, and that could not be put back.
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch's own gap
+        torch.cuda.manual_seed_all(seed)
 
 
 @contextmanager
@@ -51,3 +54,16 @@ def traceless() -> Iterator[None]:
         yield
     finally:
         before.restore()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run with the plan's number of threads, which decides the last bits of sums; then as many as before."""
+    before = torch.get_num_threads()
+    if count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            torch.set_num_threads(before)

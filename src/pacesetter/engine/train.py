@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
+from pacesetter.engine.blame import in_one_line
 from pacesetter.engine.bundle import Bundle, Part, advance, start
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Tensors
@@ -57,22 +58,24 @@ def _finish(
     on_weights: Callable[[Lane, Tensors], None] | None,
     on_bundle: Callable[[Bundle], None] | None,
 ) -> Iterator[list[Part]]:
-    """Train one bundle to its end."""
+    """Train one bundle to its end. Only what runs the model's code is guarded; the caller's errors are the caller's."""
     going = list(lanes)
-    try:
-        bundle = begin()
-        while going:
+    bundle: Bundle | None = None
+    while going:
+        try:
+            bundle = bundle or begin()
             due = next(s for s in bundle.task.evaluation_steps(bundle.total_steps) if s > bundle.step)
             parts = advance(bundle, due - bundle.step if bundle.untrained else 0)
-            for part in parts:
-                if part.weights is not None and on_weights is not None:
-                    on_weights(part.lane, part.weights)
-            yield parts
-            going = list(bundle.lanes)
-            if going and on_bundle is not None:
-                on_bundle(bundle)
-    except PacesetterError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the user's own code may raise anything; the other bundles go on
-        message = f"failed: {type(error).__name__}: {error}"
-        yield [Part(lane, Curve(), Outcome.FAILED, message) for lane in going]
+        except PacesetterError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the user's code may raise anything; the others go on
+            message = f"failed: {in_one_line(error)}"
+            yield [Part(lane, Curve(), Outcome.FAILED, message) for lane in going]
+            return
+        yield parts
+        for part in parts:
+            if part.weights is not None and on_weights is not None:
+                on_weights(part.lane, part.weights)
+        going = list(bundle.lanes)
+        if going and on_bundle is not None:
+            on_bundle(bundle)

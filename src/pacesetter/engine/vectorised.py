@@ -95,7 +95,7 @@ class Vectorised:
 
     def finite(self) -> torch.Tensor:
         """[lanes]: whether all weights of the lane are finite."""
-        return torch.stack([torch.isfinite(p).flatten(1).all(1) for p in self.params.values()]).all(0)
+        return torch.stack([torch.isfinite(p).reshape(self.lanes, -1).all(1) for p in self.params.values()]).all(0)
 
     def flat(self) -> torch.Tensor:
         """[lanes, parameters]: the trained weights in a row."""

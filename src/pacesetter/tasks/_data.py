@@ -5,13 +5,13 @@ so that the user's own loader and its generator stay untouched.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 
 from pacesetter.errors import TaskError
 
@@ -26,6 +26,7 @@ class Source:
 
     pack: turns the list of a batch's tensors into what the loss receives (a tuple, a list or a bare tensor).
     sampler, batch_sampler: the user's own, copied under a seed for each lane; None means a fresh permutation an epoch.
+    batched: each item of the data set is a whole batch already, and `length` counts batches.
     """
 
     length: int
@@ -38,6 +39,7 @@ class Source:
     batch_sampler: Iterable[Any] | None = None
     workers: int = 0
     drop_last: bool = True
+    batched: bool = False
 
     @property
     def batches_per_epoch(self) -> int:
@@ -45,23 +47,26 @@ class Source:
         if isinstance(self.batch_sampler, Sized):
             return len(self.batch_sampler)
         drawn = len(self.sampler) if isinstance(self.sampler, Sized) else self.length
+        if self.batched:
+            return drawn
         return drawn // self.batch_size if self.drop_last else -(-drawn // self.batch_size)
 
-    def loader(self, generator: torch.Generator | None, batch_size: int | None = None) -> DataLoader[Any]:
-        """A fresh DataLoader over the dataset: drawn under `generator`, or in order when that is None."""
+    def loader(self, generator: torch.Generator | None) -> DataLoader[Any]:
+        """A fresh DataLoader over the dataset: drawn under `generator`, or the same each time when that is None."""
         assert self.dataset is not None
         common: dict[str, Any] = {"collate_fn": self.collate, "num_workers": self.workers, "generator": generator}
+        batch_size = None if self.batched else self.batch_size
         if generator is None:
-            return DataLoader(self.dataset, batch_size=batch_size or self.batch_size, **common)
+            return DataLoader(self.dataset, batch_size=batch_size, **common)
         if self.batch_sampler is not None:
             return DataLoader(self.dataset, batch_sampler=_under(self.batch_sampler, generator), **common)
         sampler = None if self.sampler is None else _under(self.sampler, generator)
         return DataLoader(
             self.dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             shuffle=True if sampler is None else None,
             sampler=sampler,
-            drop_last=self.drop_last,
+            drop_last=self.drop_last and not self.batched,
             **common,
         )
 
@@ -86,6 +91,11 @@ def make_source(data: Any, batch_size: int | None, which: str) -> Source:
     """
     if isinstance(data, DataLoader):
         source = _from_loader(data, which)
+        if which == "train" and batch_size not in (None, source.batch_size):
+            raise TaskError(
+                f"`batch_size` must be left out or that of the DataLoader `train`, {source.batch_size}, "
+                f"got batch_size={batch_size}"
+            )
     else:
         if batch_size is None:
             raise TaskError(f"`batch_size` must be given unless `{which}` is a DataLoader, got batch_size=None")
@@ -113,38 +123,60 @@ def _from_loader(loader: DataLoader[Any], which: str) -> Source:
             f"`{which}` must be a map-style dataset, because every learning rate has to see the same batches again, "
             f"got {which}={type(dataset).__name__} (a stream): collect its examples in a list or a TensorDataset"
         )
-    ordered = isinstance(loader.sampler, SequentialSampler)
-    own_batches = loader.batch_size is None
+    batch_sampler = loader.batch_sampler if loader.batch_size is None else None
+    batched = loader.batch_size is None and batch_sampler is None
+    batch_size: int = loader.batch_size or getattr(batch_sampler, "batch_size", None) or 1
+    if which == "valid":
+        dataset = _as_drawn(dataset, batch_sampler or loader.sampler)
     sized: Any = dataset
-    batch_size: int = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
     return Source(
         length=len(sized),
         batch_size=batch_size,
         dataset=dataset,
         collate=loader.collate_fn,
-        sampler=None if own_batches or (which == "valid" and ordered) else loader.sampler,
-        batch_sampler=loader.batch_sampler if own_batches and which == "train" else None,
+        sampler=None if batch_sampler is not None or which == "valid" else loader.sampler,
+        batch_sampler=batch_sampler if which == "train" else None,
         workers=loader.num_workers,
         drop_last=loader.drop_last,
+        batched=batched,
     )
+
+
+def _as_drawn(dataset: Dataset[Any], sampler: Any) -> Dataset[Any]:
+    """The examples that a validation loader's sampler draws, once and for all lanes: every evaluation sees the same."""
+    if isinstance(sampler, SequentialSampler):
+        return dataset
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        drawn = list(_under(sampler, torch.Generator().manual_seed(0)))
+    rows = [row for item in drawn for row in (item if isinstance(item, list | tuple) else [item])]
+    return Subset(dataset, rows)
 
 
 def _from_data(data: Any, batch_size: int, which: str) -> Source:
     if isinstance(data, TensorDataset):
         data = data.tensors
     if isinstance(data, torch.Tensor | np.ndarray):
-        tensor = torch.as_tensor(data)
+        tensor = _as_tensor(data, which)
         _same_length([tensor], which)
         return Source(len(tensor), batch_size, (tensor,), pack=_alone)
     if isinstance(data, tuple | list) and data and all(isinstance(t, torch.Tensor | np.ndarray) for t in data):
-        tensors = tuple(torch.as_tensor(t) for t in data)
+        tensors = tuple(_as_tensor(t, which) for t in data)
         _same_length(tensors, which)
         return Source(len(tensors[0]), batch_size, tensors)
-    if isinstance(data, IterableDataset) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    if isinstance(data, str | Mapping | IterableDataset) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise TaskError(
-            f"`{which}` must be tensors, a map-style Dataset or a DataLoader, got {which}={type(data).__name__}"
+            f"`{which}` must be tensors, a map-style Dataset or a DataLoader, got {which}={type(data).__name__}: "
+            "collect its examples in a list, or in tensors as (input, target)"
         )
     return Source(len(data), batch_size, dataset=data)
+
+
+def _as_tensor(data: Any, which: str) -> torch.Tensor:
+    try:
+        return torch.as_tensor(data)
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"`{which}` must hold numbers, got an array of {data.dtype}: {error}") from error
 
 
 def _alone(tensors: list[torch.Tensor]) -> Batch:

@@ -61,7 +61,8 @@ def load(text: "str | Task") -> "Task":
             )
         raise UnknownName.of("task", text, [*names(), "path/to/file.py:name"])
     module = _from_file(text, place) if place.endswith(".py") else _from_module(text, place)
-    return _called(_made(text, module, name), text)
+    # `./file.py:task` and `file.py:task` are one task.
+    return _called(_made(text, module, name), f"{Path(place)}:{name}" if place.endswith(".py") else text)
 
 
 def _name(path: Path) -> str:
@@ -89,14 +90,15 @@ def _made(text: str, module: ModuleType, name: str) -> "Task":
 
     from pacesetter.tasks._task import Task
 
+    file = getattr(module, "__file__", None)  # modules that are part of Python itself have none
     if not hasattr(module, name):
         near = get_close_matches(name, [key for key in vars(module) if not key.startswith("_")], n=1, cutoff=0.5)
         hint = f": did you mean `{near[0]}`?" if near else f": define `{name}`, or name another"
-        where = Path(module.__file__).name if module.__file__ else module.__name__
+        where = Path(file).name if file else module.__name__
         raise TaskError(f"`task` must name something in {where}, got task={text!r} and no `{name}` there{hint}")
     value = getattr(module, name)
     if callable(value) and not isinstance(value, Task | nn.Module | type):
-        value = _guarded(text, value, module.__file__)
+        value = _guarded(text, value, file)
     return _checked(value, name)
 
 

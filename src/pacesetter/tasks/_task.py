@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -105,12 +106,18 @@ class Task:
             raise TaskError(f"exactly one of `steps` and `epochs` must be given, got {got}")
         for name in ("batch_size", "steps", "epochs", "evaluations"):
             value = getattr(self, name)
+            if isinstance(value, np.integer):
+                object.__setattr__(self, name, value := int(value))
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise TaskError(f"`{name}` must be a whole number of at least 1, got {name}={value!r}")
-        if not 0 < self.valid_share < 1:
+        if not isinstance(self.valid_share, int | float) or not 0 < self.valid_share < 1:
             raise TaskError(f"`valid_share` must lie between 0 and 1, got valid_share={self.valid_share!r}")
+        if not isinstance(self.name, str):
+            raise TaskError(f"`name` must be a text, got name={self.name!r}")
+        if not isinstance(self.metrics, Mapping):
+            raise TaskError(f"`metrics` must map names to functions, got metrics={self.metrics!r}")
         for name, metric in self.metrics.items():
-            if not callable(metric):
+            if not isinstance(name, str) or not callable(metric):
                 raise TaskError(f"`metrics` must map names to functions, got metrics[{name!r}]={metric!r}")
         train = make_source(self.train, self.batch_size, "train")
         if self.valid is None:

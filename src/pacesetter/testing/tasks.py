@@ -20,10 +20,9 @@ __all__ = ["TaskConformance", "first_batch", "loss_of"]
 def first_batch(task: Task, which: str = "train") -> Any:
     """The first batch of the training or validation examples, in their stored order."""
     source = task.train_source if which == "train" else task.valid_source
-    size = min(source.batch_size, source.length)
     if source.tensors is not None:
-        return source.pack([tensor[:size] for tensor in source.tensors])
-    return next(iter(source.loader(None, size)))
+        return source.pack([tensor[: source.batch_size] for tensor in source.tensors])
+    return next(iter(source.loader(None)))
 
 
 def loss_of(task: Task, model: nn.Module, batch: Any) -> Tensor:

@@ -1,0 +1,39 @@
+"""Whose fault it is: an error of the user's own code becomes one sentence with the user's own line."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pacesetter.errors import PacesetterError, TaskError
+
+__all__ = ["in_one_line", "told"]
+
+OURS = str(Path(__file__).parents[1])
+"""The package's own folder."""
+
+
+def told(argument: str, problem: str, work: Callable[[], Any]) -> Any:
+    """What `work` gives; whatever the user's code raises (also `sys.exit`) becomes a TaskError about `argument`."""
+    try:
+        return work()
+    except PacesetterError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise TaskError(f"`{argument}` {problem}: {in_one_line(error)}") from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """The kind of an error, the first line of what it says (torch adds pages), and the user's line."""
+    reason = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {reason[0] if reason else ''}".rstrip(": ")
+    return f"{said}{_users_line(error)}"
+
+
+def _users_line(error: BaseException) -> str:
+    """The innermost line that is neither ours nor an installed package's."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        installed = "site-packages" in frame.filename or frame.filename.startswith(OURS)
+        if not installed and not frame.filename.startswith("<"):
+            return f" (in {frame.filename}, line {frame.lineno})"
+    return ""
