@@ -13,6 +13,10 @@ OURS = str(Path(__file__).parents[1])
 """The package's own folder."""
 
 
+LONGEST = 200
+"""Characters kept of what an error says: torch's own go on for pages after the first sentence."""
+
+
 def told(argument: str, problem: str, work: Callable[[], Any]) -> Any:
     """What `work` gives; whatever the user's code raises (also `sys.exit`) becomes a TaskError about `argument`."""
     try:
@@ -26,7 +30,7 @@ def told(argument: str, problem: str, work: Callable[[], Any]) -> Any:
 def in_one_line(error: BaseException) -> str:
     """The kind of an error, the first line of what it says (torch adds pages), and the user's line."""
     reason = str(error).strip().splitlines()
-    said = f"{type(error).__name__}: {reason[0] if reason else ''}".rstrip(": ")
+    said = f"{type(error).__name__}: {reason[0][:LONGEST] if reason else ''}".rstrip(": ")
     return f"{said}{_users_line(error)}"
 
 

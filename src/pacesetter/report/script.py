@@ -64,9 +64,9 @@ def _task_source(text: str) -> str:
     if file.endswith(".py"):
         load = (
             "import importlib.util\nimport pathlib\nimport sys\n\n"
-            f"path = pathlib.Path({file!r}).resolve()\nsys.path.insert(0, str(path.parent))\n"
+            f"path = pathlib.Path({file!r}).expanduser().resolve()\nsys.path.insert(0, str(path.parent))\n"
             "spec = importlib.util.spec_from_file_location(path.stem, path)\n"
-            "module = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)"
+            "module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)"
         )
     else:
         load = f"import importlib\n\nmodule = importlib.import_module({file!r})"
@@ -169,7 +169,7 @@ def validation_loss(model):
 
 
 random.seed({seed})
-np.random.seed({seed})
+np.random.seed({seed} % 2**32)
 torch.manual_seed({seed})
 model = task.model() if not isinstance(task.model, torch.nn.Module) else task.model
 optimizer = torch.optim.{optimizer}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
 
 from pacesetter.errors import TaskError
 
@@ -123,6 +123,8 @@ def _from_loader(loader: DataLoader[Any], which: str) -> Source:
             f"`{which}` must be a map-style dataset, because every learning rate has to see the same batches again, "
             f"got {which}={type(dataset).__name__} (a stream): collect its examples in a list or a TensorDataset"
         )
+    if not hasattr(dataset, "__len__"):
+        raise TaskError(f"`{which}` must have a length, got {which}={type(dataset).__name__}: define `__len__`")
     batch_sampler = loader.batch_sampler if loader.batch_size is None else None
     batched = loader.batch_size is None and batch_sampler is None
     batch_size: int = loader.batch_size or getattr(batch_sampler, "batch_size", None) or 1
@@ -164,7 +166,9 @@ def _from_data(data: Any, batch_size: int, which: str) -> Source:
         tensors = tuple(_as_tensor(t, which) for t in data)
         _same_length(tensors, which)
         return Source(len(tensors[0]), batch_size, tensors)
-    if isinstance(data, str | Mapping | IterableDataset) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    if isinstance(data, str | Mapping | IterableDataset) or not (
+        hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    ):
         raise TaskError(
             f"`{which}` must be tensors, a map-style Dataset or a DataLoader, got {which}={type(data).__name__}: "
             "collect its examples in a list, or in tensors as (input, target)"

@@ -57,7 +57,7 @@ class Task:
         train, valid: a tensor, a tuple of tensors, a map-style `Dataset` or a `DataLoader`. Training examples are
             shuffled anew each epoch under the lane's seed and an incomplete last batch is dropped (a DataLoader keeps
             its own sampler, collate function and `drop_last`). Without `valid`, `valid_share` of `train` is split off.
-        batch_size: examples in one update; left out when `train` is a DataLoader.
+        batch_size: examples in one update; left out, or the same, when `train` is a DataLoader.
         steps, epochs: the length of training, in updates or in passes over the data; give one.
         metrics: name -> function of the loss's arguments, averaged over validation examples. Less is better unless
             wrapped in `maximize`.
@@ -104,6 +104,16 @@ class Task:
         if (self.steps is None) == (self.epochs is None):
             got = "neither" if self.steps is None else "both"
             raise TaskError(f"exactly one of `steps` and `epochs` must be given, got {got}")
+        self._refuse_settings()
+        train = make_source(self.train, self.batch_size, "train")
+        if self.valid is None:
+            train, valid = split_source(train, self.valid_share)
+        else:
+            valid = make_source(self.valid, self.batch_size or train.batch_size, "valid")
+        object.__setattr__(self, "_sources", (train, valid))
+
+    def _refuse_settings(self) -> None:
+        """Refuse numbers, names and metrics that are none."""
         for name in ("batch_size", "steps", "epochs", "evaluations"):
             value = getattr(self, name)
             if isinstance(value, np.integer):
@@ -119,12 +129,6 @@ class Task:
         for name, metric in self.metrics.items():
             if not isinstance(name, str) or not callable(metric):
                 raise TaskError(f"`metrics` must map names to functions, got metrics[{name!r}]={metric!r}")
-        train = make_source(self.train, self.batch_size, "train")
-        if self.valid is None:
-            train, valid = split_source(train, self.valid_share)
-        else:
-            valid = make_source(self.valid, self.batch_size or train.batch_size, "valid")
-        object.__setattr__(self, "_sources", (train, valid))
 
     @property
     def train_source(self) -> Source:
