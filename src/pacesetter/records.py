@@ -153,6 +153,13 @@ class Curve:
         """The last validation loss; NaN when nothing was evaluated after the first update."""
         return float(self.valid_loss[-1]) if len(self.valid_loss) and self.eval_steps[-1] > 0 else float("nan")
 
+    @property
+    def final_metrics(self) -> dict[str, float | None]:
+        """Each metric at the last evaluation; None where it is not finite or nothing was evaluated after an update."""
+        evaluated = len(self.eval_steps) > 0 and self.eval_steps[-1] > 0
+        last = {name: float(values[-1]) if evaluated else float("nan") for name, values in self.metrics.items()}
+        return {name: value if np.isfinite(value) else None for name, value in last.items()}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LaneRecord:

@@ -63,7 +63,7 @@ def test_an_optimum_at_the_lower_edge_is_no_claim(valley: Valley) -> None:
     assert (answer.best_tried, answer.lr, answer.interval, answer.recipe) == (1e-4, None, None, None)
     finding = told(answer.findings, "edge-of-range")
     assert finding is not None and finding.value == pytest.approx(1e-6)
-    assert "Widen the range to 1e-06 to 1." in finding.text
+    assert "Widen the range to 1e-6 to 1." in finding.text
 
 
 def test_an_optimum_at_the_upper_edge_is_no_claim(lane: LaneMaker, study: StudyMaker) -> None:
@@ -179,3 +179,15 @@ def test_an_unfinished_study_compares_the_seeds_it_has(lane: LaneMaker, study: S
     assert answer.lr == 1e-2 and answer.equivalent == (1e-2,)
     finding = told(answer.findings, "too-few-seeds")
     assert finding is not None and finding.value == 2
+
+
+def test_an_interval_open_at_both_ends_names_both(lane, study):
+    """Where no rate can be told from the best, up to both ends of the range, lower and higher rates are advised."""
+    finals = {0.01: (0.30, 0.31, 0.35), 0.1: (0.31, 0.30, 0.30), 1.0: (0.32, 0.35, 0.31)}
+    lanes = [lane(lr, seed, final) for lr, row in finals.items() for seed, final in enumerate(row)]
+    (answer,) = findings.judge(study(lanes)).answers
+    assert answer.equivalent == (0.01, 0.1, 1.0)
+    assert answer.interval is None
+    (found,) = (finding for finding in answer.findings if finding.name == "open-interval")
+    assert "even the lowest and highest rate tried, 0.01 and 1," in found.text
+    assert "Try lower and higher rates too." in found.text

@@ -101,7 +101,7 @@ def test_convergence_counts_steps_to_the_target(lane: LaneMaker, study: StudyMak
     judged = findings.judge(study([fast, lane(1e-3, final=1.0)]))
     reached, missed = told(judged.lanes[0], "convergence"), told(judged.lanes[1], "convergence")
     assert reached is not None and reached.value == 40 and reached.level is Level.GOOD
-    assert "0.38 (90 %" in reached.text and "step 40 of 100, checked every 10 steps" in reached.text
+    assert "0.380 (90 %" in reached.text and "step 40 of 100, checked every 10 steps" in reached.text
     assert missed is not None and missed.value is None and missed.text.startswith("Did not reach")
 
 
@@ -117,7 +117,7 @@ def test_ending_above_untrained_is_a_divergence_at_the_last_step(lane: LaneMaker
     worse = lane(1.0, final=3.0, outcome=Outcome.DIVERGED)
     divergence = told(findings.judge(study([worse, lane(0.1)])).lanes[0], "divergence")
     assert divergence is not None and divergence.value == 100
-    assert "its validation loss is 3, and untrained it was 2" in divergence.text
+    assert "its validation loss is 3.00, and untrained it was 2.00" in divergence.text
 
 
 def test_batch_noise_alone_makes_no_spike(lane: LaneMaker, study: StudyMaker) -> None:
@@ -167,7 +167,7 @@ def test_accuracy_tells_the_metric_and_its_best(lane: LaneMaker, study: StudyMak
     judged = findings.judge(study([lane(1e-2, metrics={"accuracy": series})], metrics={"accuracy": "max"}))
     finding = told(judged.lanes[0], "accuracy")
     assert finding is not None and finding.value == 0.92
-    assert "accuracy 0.92 (best 0.95 at step 50), validation loss 0.2 (untrained 2)" in finding.text
+    assert "accuracy 0.920 (best 0.950 at step 50), validation loss 0.200 (untrained 2.00)" in finding.text
 
 
 def test_a_bounce_at_high_noise_is_no_overfitting(lane: LaneMaker, study: StudyMaker) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacesetter.report import _theme
+from pacesetter.report import _means, _theme
 from pacesetter.report._charts import loss_axis
 from pacesetter.report._contours import contour
 from pacesetter.report._picture import columnar
@@ -106,3 +106,11 @@ def test_columns_hold_what_the_rows_held():
     }
     with pytest.raises(ValueError, match="must be finite"):
         columnar([{"x": math.nan}])
+
+
+def test_mean_and_deviation_leave_out_what_is_not_finite():
+    """NaN and None take no part in a mean, and one number has no deviation."""
+    assert _means.mean([1.0, None, math.nan, 3.0]) == 2.0
+    assert _means.mean([]) is None
+    assert _means.deviation([1.0, 3.0]) == pytest.approx(math.sqrt(2))
+    assert _means.deviation([1.0, math.inf]) is None

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pacesetter.api.progress import Progress
+from pacesetter.words import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -14,7 +15,6 @@ __all__ = ["Watch", "duration"]
 
 # Lines in a log file: enough to see that it moves, few enough to read.
 SHARES_BETWEEN_LINES = 0.1
-MINUTE, HOUR = 60, 60  # seconds, minutes
 
 
 class Watch:
@@ -93,19 +93,3 @@ def _left(progress: Progress) -> str:
     if progress.total and progress.settled == progress.total:
         return f", {duration(progress.seconds)}"
     return "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(75)
-    '1 min 15 s'
-    """
-    whole = round(seconds)
-    if whole < MINUTE:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, MINUTE)
-    if minutes < HOUR:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, HOUR)
-    return f"{hours} h {minutes} min"

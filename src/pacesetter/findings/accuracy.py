@@ -4,8 +4,8 @@ import numpy as np
 
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, LaneJudge
-from pacesetter.findings._words import loss
 from pacesetter.records import Finding, LaneRecord, Level, Outcome
+from pacesetter.words import loss
 
 __all__ = ["FINDING"]
 

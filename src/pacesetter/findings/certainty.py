@@ -5,8 +5,8 @@ import numpy as np
 from pacesetter.findings._answer import MINIMUM_SEEDS, neighbours
 from pacesetter.findings._group import Group
 from pacesetter.findings._judge import AnswerJudge, Findings
-from pacesetter.findings._words import plural, rate, rates, share
 from pacesetter.records import Answer, Finding, Level
+from pacesetter.words import listing, plural, rate, rates, share
 
 __all__ = ["FINDING"]
 
@@ -14,16 +14,18 @@ METHOD = "Dunnett's one-sided comparison with the best rate, paired by seed, at 
 
 
 def _open(answer: Answer, group: Group) -> Finding:
-    """The equivalent rates reach an end of what was tried."""
+    """The equivalent rates reach an end of what was tried, or both. value: that end, the lower one of both."""
     alike = np.flatnonzero(group.equivalent)
-    below, _ = neighbours(group, int(alike[0]), int(alike[-1]))
-    end, way = (answer.equivalent[0], "lower") if below is None else (answer.equivalent[-1], "higher")
+    beyond = neighbours(group, int(alike[0]), int(alike[-1]))
+    ends = ((0, "lowest", "lower"), (-1, "highest", "higher"))
+    reached = [end for end, next_rate in zip(ends, beyond, strict=True) if next_rate is None]
+    at = [answer.equivalent[place] for place, _, _ in reached]
     text = (
-        f"No interval: even the {'lowest' if below is None else 'highest'} rate tried, {rate(end)}, cannot "
-        "be told from the best, so how far "
-        f"the good rates reach is not known. Try {way} rates too."
+        f"No interval: even the {listing([name for _, name, _ in reached])} rate tried, {rates(at)}, cannot "
+        "be told from the best, so how far the good rates reach is not known. "
+        f"Try {listing([way for _, _, way in reached])} rates too."
     )
-    return Finding("open-interval", Level.WARNING, text, end)
+    return Finding("open-interval", Level.WARNING, text, at[0])
 
 
 def _judge(answer: Answer, group: Group) -> Findings:

@@ -5,8 +5,8 @@ import numpy as np
 from pacesetter.findings._curve import checked_every
 from pacesetter.findings._group import TARGET_SHARE, Comparison, seen
 from pacesetter.findings._judge import Findings, LaneJudge
-from pacesetter.findings._words import loss, share
 from pacesetter.records import Finding, LaneRecord, Level, Outcome
+from pacesetter.words import loss, share
 
 __all__ = ["FINDING"]
 

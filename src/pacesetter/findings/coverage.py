@@ -2,8 +2,8 @@
 
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, StudyJudge
-from pacesetter.findings._words import after, plural, share
 from pacesetter.records import Answer, Finding, Level, Outcome
+from pacesetter.words import after, plural, share
 
 __all__ = ["FINDING"]
 

@@ -3,8 +3,8 @@
 from pacesetter.findings._answer import neighbours
 from pacesetter.findings._group import Group
 from pacesetter.findings._judge import AnswerJudge, Findings
-from pacesetter.findings._words import loss, rate
 from pacesetter.records import Answer, Finding, Level
+from pacesetter.words import loss, rate
 
 __all__ = ["FINDING"]
 

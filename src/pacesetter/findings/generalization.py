@@ -5,8 +5,8 @@ import numpy as np
 from pacesetter.findings._curve import gain, stretches
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, LaneJudge
-from pacesetter.findings._words import loss, share
 from pacesetter.records import Curve, Finding, LaneRecord, Level, Outcome
+from pacesetter.words import loss, share
 
 __all__ = ["FINDING", "overfitting_start"]
 

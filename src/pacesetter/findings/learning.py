@@ -4,8 +4,8 @@ import numpy as np
 
 from pacesetter.findings._group import LEARNED_SHARE, Group
 from pacesetter.findings._judge import AnswerJudge, Findings
-from pacesetter.findings._words import after, loss, plural, rate, share
 from pacesetter.records import Answer, Finding, Level, Outcome
+from pacesetter.words import after, loss, plural, rate, share
 
 __all__ = ["FINDING"]
 

@@ -5,8 +5,8 @@ import numpy as np
 from pacesetter.findings._group import Comparison, Group
 from pacesetter.findings._judge import Findings, StudyJudge
 from pacesetter.findings._statistics import not_worse
-from pacesetter.findings._words import listing, loss, plural, rate, share, strategy
 from pacesetter.records import Answer, Finding, Level
+from pacesetter.words import listing, loss, plural, rate, share, strategy
 
 __all__ = ["FINDING", "TWO_SIDED"]
 

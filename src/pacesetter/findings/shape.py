@@ -6,10 +6,10 @@ from pacesetter.findings._answer import SAFE_SHARE
 from pacesetter.findings._curve import LATE_SHARE, late_gain
 from pacesetter.findings._group import Group
 from pacesetter.findings._judge import AnswerJudge, Findings
-from pacesetter.findings._words import plural, rate, rates, share
 from pacesetter.findings.generalization import overfitting_start
 from pacesetter.findings.verdict import IMPROVING_SHARE
 from pacesetter.records import Answer, Finding, Level, Outcome
+from pacesetter.words import plural, rate, rates, share
 
 __all__ = ["FINDING"]
 

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from pacesetter.findings._curve import stretches
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, LaneJudge
-from pacesetter.findings._words import after, loss, plural, share
 from pacesetter.records import Curve, Finding, LaneRecord, Level, Outcome
+from pacesetter.words import after, loss, plural, share
 
 __all__ = ["FINDING", "spikes"]
 

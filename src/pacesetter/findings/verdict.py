@@ -12,11 +12,11 @@ import numpy as np
 from pacesetter.findings._curve import LATE_SHARE, late_gain
 from pacesetter.findings._group import Comparison, Group
 from pacesetter.findings._judge import Findings, LaneJudge
-from pacesetter.findings._words import after, loss, plural, rate, share
 from pacesetter.findings.stability import spikes
 from pacesetter.records import Finding, LaneRecord, Level, Outcome
+from pacesetter.words import after, loss, plural, rate, share
 
-__all__ = ["FINDING", "Verdict", "verdict_of"]
+__all__ = ["FINDING", "Verdict", "reason_of", "verdict_of"]
 
 GOOD_SHARE = 0.05
 """Up to this loss a rate is good: a twentieth of the improvement, hardly seen in use."""
@@ -55,8 +55,18 @@ _LEVELS = {
 
 def verdict_of(record: LaneRecord) -> Verdict:
     """The verdict among a judged lane's findings; NONE when it is not judged."""
-    text = next((finding.text for finding in record.findings if finding.name == "verdict"), "")
+    text = _text(record)
     return next((verdict for verdict in Verdict if text.startswith(f"{verdict}:")), Verdict.NONE)
+
+
+def reason_of(record: LaneRecord) -> str:
+    """The sentences behind the verdict of a judged lane, without its word; empty when it is not judged."""
+    reason = _text(record).removeprefix(f"{verdict_of(record)}:").strip()
+    return reason[:1].upper() + reason[1:]
+
+
+def _text(record: LaneRecord) -> str:
+    return next((finding.text for finding in record.findings if finding.name == "verdict"), "")
 
 
 def _lost(record: LaneRecord, group: Group) -> float:

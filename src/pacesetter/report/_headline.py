@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from pacesetter import words
 from pacesetter.records import StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _summary
 
 
 class Headline(NamedTuple):
@@ -23,31 +24,59 @@ def headline(study: StudyRecord) -> Headline:
     """The headline, the facts under it and the findings."""
     rows = [row for row in _summary.strategies(study) if row.rank is not None]
     claimed = bool(rows) and rows[0].answer.lr is not None
-    name = _words.sentence(rows[0].optimizer, rows[0].schedule) if rows else ""
+    name = words.strategy(rows[0].optimizer, rows[0].schedule) if rows else ""
     sentence, support = _sentences(study, rows, claimed)
-    return Headline(study.task, study.name, sentence, support, _facts(rows), _summary.told(study), name, claimed)
+    told = _summary.Told(*([f for f in part if f.text != support] for part in _summary.told(study)))
+    return Headline(study.task, study.name, sentence, support, _facts(rows), told, name, claimed)
 
 
 def _sentences(study: StudyRecord, rows: list[_summary.Strategy], claimed: bool) -> tuple[str, str]:
-    lanes = len(study.lanes)
-    runs = f"{lanes:,} run{'s' if lanes != 1 else ''} of {study.total_steps:,} steps"
+    left = sum(not record.outcome.ended for record in study.lanes)
+    unfinished = f"{left:,} of {words.plural(len(study.lanes), 'run')} still to be trained."
     if not study.answers:
-        return "Not judged yet", f"{runs} are recorded."
+        return "Not judged yet", f"Recorded: {_asked(study)}."
+    if not rows and left:
+        return "No answer yet", unfinished
     if not rows:
-        return "No learning rate learned", f"None of {runs} ended better than the untrained model."
+        return "No learning rate learned", _why(study)
     best = rows[0]
-    name = _words.sentence(best.optimizer, best.schedule)
-    rate = _words.rate(best.answer.best_tried)
+    name = words.strategy(best.optimizer, best.schedule)
+    rate = words.rate(best.answer.best_tried)
     over = f" over {best.seeds} seeds" if best.seeds > 1 else ""
-    among = f", the lowest of {len(rows)} strategies" if len(rows) > 1 else ""
-    support = f"It ended at a validation loss of {_words.spread(best.valid_loss, best.spread)}{over}{among} ({runs})."
+    among = ", the lowest of all" if len(rows) > 1 else ""
+    ended = f"It ended at a validation loss of {words.spread(best.valid_loss, best.spread)}{over}{among}"
+    support = f"{ended} ({_asked(study)})."
     alike = next((f.value for f in study.findings if f.name == "best-strategy" and f.value), 1.0)
     if len(rows) > 1 and alike > 1:
         others = "1 other strategy is" if alike == 2 else f"{alike - 1:.0f} other strategies are"
         support += f" {others} as good, as far as {best.seeds} seeds can tell."
-    if claimed:
+    if left:
+        support += f" {unfinished}"
+    if claimed and not left:
         return f"Use {name} at a learning rate of {rate}", support
     return f"Lowest so far: {name} at a learning rate of {rate}", support
+
+
+def _asked(study: StudyRecord) -> str:
+    """What was trained, as it was asked for: a run for every strategy, learning rate and seed."""
+    strategies = len(study.strategies())
+    rates, seeds = ({getattr(record.lane, name) for record in study.lanes} for name in ("lr", "seed"))
+    steps = f"{words.plural(study.total_steps, 'step')} each"
+    if not study.lanes or strategies * len(rates) * len(seeds) != len(study.lanes):
+        return f"{words.plural(len(study.lanes), 'run')}, {steps}"
+    grid = [f"{len(rates)} learning rate{'s' if len(rates) != 1 else ''}", words.plural(len(seeds), "seed")]
+    if strategies > 1:
+        grid.insert(0, f"{strategies} strategies")
+    return f"{' × '.join(grid)}, {steps}"
+
+
+def _why(study: StudyRecord) -> str:
+    """Why nothing learned, in the finding's own words; of several strategies, the first one's."""
+    named = [(answer, f.text) for answer in study.answers for f in answer.findings if f.name == "nothing-learned"]
+    if not named:
+        return f"No rate ended better than the untrained model under every seed ({_asked(study)})."
+    answer, text = named[0]
+    return text if len(study.answers) == 1 else f"{words.strategy(answer.optimizer, answer.schedule)}: {text}"
 
 
 def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
@@ -56,20 +85,20 @@ def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
         return []
     best, answer = rows[0], rows[0].answer
     level = f"{answer.confidence:.0%}"
-    interval = _words.span(answer.interval)
+    interval = words.span(answer.interval)
     facts = [
-        ("Learning rate", _words.rate(answer.best_tried), "best of the rates tried"),
+        ("Learning rate", words.rate(answer.best_tried), "best of the rates tried"),
         ("Best rate lies in", interval, f"with {level} confidence" if answer.interval else "cannot be said"),
-        ("Safe to use", _words.span(answer.safe_range), "little is lost there"),
+        ("Safe to use", words.span(answer.safe_range), "little is lost there"),
     ]
     if answer.stability_edge is not None:
-        good = f"still fine at {_words.rate(answer.stability_edge[0])}"
-        facts.append(("Breaks at", _words.rate(answer.stability_edge[1]), good))
+        good = f"still fine at {words.rate(answer.stability_edge[0])}"
+        facts.append(("Breaks at", words.rate(answer.stability_edge[1]), good))
     else:
-        facts.append(("Breaks at", _words.DASH, "no rate tried diverged"))
-    facts.append(("Validation loss", _words.number(best.valid_loss), _over(best.spread, best.seeds)))
+        facts.append(("Breaks at", words.DASH, "no rate tried diverged"))
+    facts.append(("Validation loss", words.number(best.valid_loss), _over(best.spread, best.seeds)))
     facts += [
-        (name.capitalize(), _words.number(centre), _over(apart, best.seeds))
+        (name.capitalize(), words.number(centre), _over(apart, best.seeds))
         for name, (centre, apart) in best.metrics.items()
         if centre is not None
     ]
@@ -77,4 +106,4 @@ def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
 
 
 def _over(spread: float | None, seeds: int) -> str:
-    return "one seed" if spread is None else f"± {_words.number(spread, 2)} over {seeds} seeds"
+    return "one seed" if spread is None else f"± {words.number(spread, 2)} over {seeds} seeds"

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from pacesetter import words
 from pacesetter.records import Level
-from pacesetter.report import _words
 from pacesetter.report._theme import DARK, LIGHT
 
 _SIGNS = {Level.BAD: "✕", Level.WARNING: "!", Level.INFO: "i", Level.GOOD: "✓"}
@@ -59,9 +59,9 @@ def finding(level: Level, text: str) -> Markup:
 def rate(lr: float | None, low: float, high: float) -> Markup:
     """A learning rate with its colour beside it."""
     if lr is None:
-        return Markup("{}").format(_words.DASH)
+        return Markup("{}").format(words.DASH)
     shell = '<span class="rate" style="--l:{};--d:{}">{}</span>'
-    return Markup(shell).format(LIGHT.colour(lr, low, high), DARK.colour(lr, low, high), _words.rate(lr))
+    return Markup(shell).format(LIGHT.colour(lr, low, high), DARK.colour(lr, low, high), words.rate(lr))
 
 
 def strategy(optimizer: str, schedule: str) -> Markup:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from pacesetter import optimizers, schedules, words
 from pacesetter.errors import InputError
 from pacesetter.records import Answer, Finding, LaneRecord, Level, Outcome, StudyRecord
-from pacesetter.report import _words
+from pacesetter.report import _means
 
 LOST = (Outcome.DIVERGED, Outcome.FAILED)
 KINDS = {
@@ -21,7 +22,8 @@ class Strategy(NamedTuple):
     """A strategy at its best tried rate. Means and spreads are over the seeds of that rate; None is "not known".
 
     `rank` is 1 for the lowest validation loss, None where no rate learned. `steps_to_target` is None when no seed
-    reached it, and `reached` says how many did. `runs` is what the whole strategy cost, in full trainings.
+    reached it, and `reached` says how many did. `runs` is its whole cost in full trainings; `left` counts
+    the lanes that have not ended.
     """
 
     rank: int | None
@@ -36,11 +38,17 @@ class Strategy(NamedTuple):
     steps_to_target: float | None
     reached: int
     runs: float
+    left: int
 
     @property
     def label(self) -> str:
         """The optimizer, and the schedule when there is one."""
-        return _words.strategy(self.optimizer, self.schedule)
+        return words.label(self.optimizer, self.schedule)
+
+    @property
+    def nothing(self) -> str:
+        """What is said in place of a best rate where there is none."""
+        return "not trained yet" if self.left else "no rate learned"
 
 
 def strategies(study: StudyRecord) -> list[Strategy]:
@@ -58,7 +66,7 @@ def strategies(study: StudyRecord) -> list[Strategy]:
 
 def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], rank: int | None) -> Strategy:
     best = [record for record in group if record.lane.lr == answer.best_tried]
-    to_target = _words.finite(value(record, "convergence") for record in best)
+    to_target = _means.finite(value(record, "convergence") for record in best)
     return Strategy(
         rank=rank,
         kind=kind(answer.optimizer, answer.schedule),
@@ -67,11 +75,12 @@ def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], rank:
         answer=answer,
         seeds=len(best),
         valid_loss=answer.valid_loss,
-        spread=_words.deviation(record.curve.final_valid_loss for record in best),
-        metrics={name: _metric(best, name) for name in study.metrics},
-        steps_to_target=_words.mean(to_target),
+        spread=_means.deviation(record.curve.final_valid_loss for record in best),
+        metrics={name: over_seeds(best, name) for name in study.metrics},
+        steps_to_target=_means.mean(to_target),
         reached=len(to_target),
         runs=sum(record.curve.steps for record in group) / max(study.total_steps, 1),
+        left=sum(not record.outcome.ended for record in group),
     )
 
 
@@ -80,40 +89,29 @@ def kind(optimizer: str, schedule: str) -> str:
 
     A dash for a text that this version cannot read, such as a rule of somebody else's.
     """
-    # Imported here: the rules bring torch, and only this question needs them.
-    from pacesetter import optimizers, schedules
-
     try:
         if optimizers.parse(optimizer).adaptive:
             name = schedules.parse(schedule).kind
             return "adaptive" if name == "constant" else f"adaptive, {KINDS.get(name, name)}"
         name = schedules.parse(schedule).kind
     except InputError:
-        return _words.DASH
+        return words.DASH
     return KINDS.get(name, name)
 
 
 def steps(row: Strategy) -> str:
     """Steps to the target, with how many seeds reached it when not all did."""
     if row.rank is None:
-        return _words.DASH
+        return words.DASH
     if row.steps_to_target is None:
         return "not reached"
     some = f" ({row.reached} of {row.seeds})" if row.reached < row.seeds else ""
-    return f"{_words.count(row.steps_to_target)}{some}"
+    return f"{words.count(row.steps_to_target)}{some}"
 
 
 def value(record: LaneRecord, name: str) -> float | None:
     """The number of a lane's finding, None where it has no such finding or no number."""
     return next((finding.value for finding in record.findings if finding.name == name), None)
-
-
-def metric(record: LaneRecord, name: str) -> float | None:
-    """The last value of one metric of a lane that was evaluated after its first update."""
-    values = record.curve.metrics.get(name)
-    if values is None or not len(values) or record.curve.eval_steps[-1] == 0:
-        return None
-    return float(values[-1])
 
 
 class Told(NamedTuple):
@@ -127,11 +125,11 @@ class Told(NamedTuple):
 def told(study: StudyRecord) -> Told:
     """All there is to tell, in the order in which it matters."""
     best, others = [], []
-    for index, row in enumerate(strategies(study)):
-        if index == 0:
+    for index, row in enumerate(rows := strategies(study)):
+        if index == 0 and (row.rank is not None or len(rows) == 1):
             best = sorted(row.answer.findings, key=_badness)
             continue
-        name = _words.sentence(row.optimizer, row.schedule)
+        name = words.strategy(row.optimizer, row.schedule)
         others += [replace(finding, text=f"{name}: {finding.text}") for finding in row.answer.findings]
     return Told(sorted(study.findings, key=_badness), best, sorted(others, key=_badness))
 
@@ -140,6 +138,7 @@ def _badness(finding: Finding) -> int:
     return _WORST_FIRST.get(finding.level, 2)
 
 
-def _metric(records: list[LaneRecord], name: str) -> tuple[float | None, float | None]:
-    values = [metric(record, name) for record in records]
-    return _words.mean(values), _words.deviation(values)
+def over_seeds(records: list[LaneRecord], name: str) -> tuple[float | None, float | None]:
+    """Mean and deviation of a metric's last value."""
+    values = [record.curve.final_metrics.get(name) for record in records]
+    return _means.mean(values), _means.deviation(values)

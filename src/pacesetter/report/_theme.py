@@ -1,6 +1,7 @@
 """Colours and type of the charts, light and dark. The page's own colours are in `_page.css` and agree with these."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,6 @@ def ticks(low: float, high: float, most: int = 9) -> list[float]:
 def widened(values: Sequence[float], share: float = 0.04) -> tuple[float, float]:
     """A log axis' domain: from the least to the greatest value and `share` of it more on both sides."""
     low, high = min(values), max(values)
-    if low == high:
-        return low / 3, high * 3
-    more = (high / low) ** share
-    return low / more, high * more
+    more = 3.0 if low == high else 10 ** (share * (math.log10(high) - math.log10(low)))
+    # Rates may lie anywhere among the numbers; their axis must not end at zero or infinity.
+    return max(low / more, sys.float_info.min), min(high * more, sys.float_info.max)

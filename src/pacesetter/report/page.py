@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from markupsafe import Markup
 
+from pacesetter import words
 from pacesetter.errors import MissingPackage, StoreError
 from pacesetter.records import StudyRecord
 from pacesetter.report._theme import DARK, LIGHT
@@ -101,15 +102,13 @@ def _sections(study: StudyRecord) -> tuple[list[Section], dict[str, Any]]:
 
 def _chips(rates: list[float]) -> list[dict[str, Any]]:
     """The legend of the whole page: a button for each rate, in its colour; when there are many, some are named."""
-    from pacesetter.report import _words
-
     low, high = rates[0], rates[-1]
     every = max(1, -(-len(rates) // 14))
     return [
         {
             "lr": repr(lr),
-            "label": _words.rate(lr) if index % every == 0 or index == len(rates) - 1 else "",
-            "name": _words.rate(lr),
+            "label": words.rate(lr) if index % every == 0 or index == len(rates) - 1 else "",
+            "name": words.rate(lr),
             "light": LIGHT.colour(lr, low, high),
             "dark": DARK.colour(lr, low, high),
         }

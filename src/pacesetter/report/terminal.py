@@ -7,8 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pacesetter import words
 from pacesetter.records import Finding, Level, StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _summary
 from pacesetter.report._headline import headline
 
 __all__ = ["render"]
@@ -20,6 +21,9 @@ _SIGNS = {
     Level.INFO: ("·", "dim"),
     Level.GOOD: ("✓", "green"),
 }
+
+
+DOUBT = "?"  # marks a rate that is not claimed to be the best
 
 
 def render(study: StudyRecord) -> RenderableType:
@@ -41,6 +45,7 @@ def render(study: StudyRecord) -> RenderableType:
 
 def _table(title: str) -> Table:
     looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "header_style": "dim"}
+    looks |= {"caption_justify": "left", "caption_style": "dim"}
     return Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, **looks)
 
 
@@ -50,38 +55,45 @@ def _answers(rows: list[_summary.Strategy]) -> Table:
     table.add_column("strategy", overflow="fold", min_width=21)
     for name in ("best rate", "best rate lies in", "safe to use", "breaks at"):
         table.add_column(name, justify="right", max_width=19 if " " in name else None)
+    if any(map(_unclaimed, rows)):
+        table.caption = f"{DOUBT}: lowest of the rates tried, but not recommended; see the findings"
     for row in rows:
         answer = row.answer
-        best = _words.rate(answer.best_tried) + ("" if answer.lr is not None or answer.best_tried is None else " ?")
-        edge = "not seen" if answer.stability_edge is None else _words.rate(answer.stability_edge[1])
+        best = words.rate(answer.best_tried) + (f" {DOUBT}" if _unclaimed(row) else "")
+        edge = "not seen" if answer.stability_edge is None else words.rate(answer.stability_edge[1])
         table.add_row(
             row.label,
             best,
-            _words.span(answer.interval) if row.rank else "no rate learned",
-            _words.span(answer.safe_range),
+            words.span(answer.interval) if row.rank else row.nothing,
+            words.span(answer.safe_range),
             edge,
             style="bold" if row.rank == 1 else "",
         )
     return table
 
 
+def _unclaimed(row: _summary.Strategy) -> bool:
+    return row.answer.lr is None and row.answer.best_tried is not None
+
+
 def _strategies(rows: list[_summary.Strategy], metrics: list[str]) -> Table:
     """Every strategy at its own best rate."""
-    table = _table("Strategies, each at its own best rate (runs: the cost in full trainings)")
+    table = _table("Strategies, each at its own best rate")
+    table.caption = "cost: of all rates and seeds together, in full trainings"
     table.add_column("strategy", overflow="fold", min_width=21)
     table.add_column("kind", max_width=10)
     table.add_column("valid. loss", justify="right", no_wrap=True)
     shown = metrics[:1]  # more do not fit into 80 columns; the report has them all
-    for name in [*shown, "steps to target", "runs"]:
+    for name in [*shown, "steps to target", "cost"]:
         table.add_column(name, justify="right", max_width=9)
     for row in rows:
         table.add_row(
             row.label,
             row.kind.replace(_summary.KINDS["constant"], "grid"),  # the whole name takes three lines here
-            _words.spread(row.valid_loss, row.spread) if row.rank else _words.DASH,
-            *(_words.number(row.metrics.get(name, (None, None))[0]) for name in shown),
+            words.spread(row.valid_loss, row.spread) if row.rank else words.DASH,
+            *(words.number(row.metrics.get(name, (None, None))[0]) for name in shown),
             _summary.steps(row),
-            _words.number(row.runs),
+            words.number(row.runs),
             style="bold" if row.rank == 1 else "",
         )
     return table

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pacesetter.records import Answer, Cost, Curve, Finding, LaneRecord, StudyRecord
+from pacesetter.records import Answer, Cost, Finding, LaneRecord, StudyRecord
 
-__all__ = ["answer_document", "compare_document", "cost_document", "final_metrics", "to_json"]
+__all__ = ["answer_document", "compare_document", "cost_document", "to_json"]
 
 
 def to_json(document: Mapping[str, Any]) -> str:
@@ -65,15 +65,9 @@ def _lane(record: LaneRecord) -> dict[str, Any]:
         "steps": curve.steps,
         "train_loss": _number(curve.final_train_loss),
         "valid_loss": _number(curve.final_valid_loss),
-        "metrics": final_metrics(curve),
+        "metrics": curve.final_metrics,
         "findings": _findings(record.findings),
     }
-
-
-def final_metrics(curve: Curve) -> dict[str, float | None]:
-    """Each metric at the last evaluation; None where nothing was evaluated after the first update, or not finite."""
-    evaluated = len(curve.eval_steps) > 0 and curve.eval_steps[-1] > 0
-    return {name: _number(values[-1]) if evaluated else None for name, values in curve.metrics.items()}
 
 
 def _findings(findings: Iterable[Finding]) -> list[dict[str, str]]:

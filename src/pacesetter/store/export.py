@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pacesetter.errors import InputError, MissingPackage, StoreError
 from pacesetter.records import LaneRecord, StudyRecord
-from pacesetter.store.document import compare_document, final_metrics, to_json
+from pacesetter.store.document import compare_document, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def _row(record: LaneRecord, metrics: list[str]) -> dict[str, Any]:
         "verdict": next((finding.text for finding in record.findings if finding.name == "verdict"), ""),
         "message": record.message,
     }
-    last = final_metrics(curve)
+    last = curve.final_metrics
     return row | {f"metric_{name}" if name in row else name: last.get(name) for name in metrics}
 
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
+from pacesetter import words
 from pacesetter.records import LaneRecord, StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _means, _summary
 from pacesetter.report._charts import Axis, loss_axis, rate_colour, shown
 from pacesetter.report._picture import Cell, Picture, Value, template
 from pacesetter.report._theme import Theme
@@ -43,7 +44,7 @@ def data(study: StudyRecord) -> Curves | None:
     if not study.lanes:
         return None
     groups = _ordered(study)
-    untrained = _words.mean(record.curve.untrained_loss for record in study.lanes)
+    untrained = _means.mean(record.curve.untrained_loss for record in study.lanes)
     train = {
         label: [thin(r.curve.train_loss, tail=TAIL * (r.outcome in _summary.LOST)) for r in group]
         for label, group in groups.items()
@@ -78,7 +79,7 @@ def data(study: StudyRecord) -> Curves | None:
             caption = f"{name.capitalize()} on the whole validation set at each evaluation."
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
             measures.append(Measure(slug or "metric", name.capitalize(), axis, rows, caption))
-    best = {_words.strategy(a.optimizer, a.schedule): a.best_tried for a in study.answers}
+    best = {words.label(a.optimizer, a.schedule): a.best_tried for a in study.answers}
     return Curves(measures, sorted({record.lane.lr for record in study.lanes}), best, study.total_steps)
 
 
@@ -89,14 +90,9 @@ def draw(data: Curves, theme: Theme) -> tuple[Picture, ...]:
 
 def _ordered(study: StudyRecord) -> dict[str, list[LaneRecord]]:
     """Lanes by strategy label, the best strategy first, unanswered ones last."""
-    groups = {_words.strategy(*key): records for key, records in study.strategies().items()}
+    groups = {words.label(*key): records for key, records in study.strategies().items()}
     first = [row.label for row in _summary.strategies(study) if row.label in groups]
     return {label: groups[label] for label in dict.fromkeys([*first, *groups])}
-
-
-def _trained(record: LaneRecord) -> tuple[Any, Any]:
-    """Steps and batch losses that stand for the training loss; how a lost run ended is drawn point by point."""
-    return thin(record.curve.train_loss, tail=TAIL if record.outcome in _summary.LOST else 0)
 
 
 def _evaluated(record: LaneRecord, values: Any) -> tuple[Any, Any]:
@@ -165,11 +161,11 @@ def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
     ]
     low, high = data.rates[0], data.rates[-1]
     main = measure.name in ("training-loss", "validation-loss")
-    described = f"{measure.label} against step for {len(cells)} strategies, rates {_words.span((low, high))}."
+    described = f"{measure.label} against step for {len(cells)} strategies, rates {words.span((low, high))}."
     return Picture(
         f"curves-{measure.name}", measure.label, measure.caption, described, template(chart, theme), cells, main=main
     )
 
 
 def _note(best: float | None) -> str:
-    return "" if best is None or not math.isfinite(best) else f"best at {_words.rate(best)}"
+    return "" if best is None or not math.isfinite(best) else f"best at {words.rate(best)}"

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
+from pacesetter import words
 from pacesetter.records import Answer, LaneRecord, StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _means, _summary
 from pacesetter.report._charts import Axis, loss_axis, rate_axis, rate_colour, shown
 from pacesetter.report._picture import Cell, Picture, Value, template
 from pacesetter.report._theme import Theme, widened
@@ -31,14 +32,14 @@ def data(study: StudyRecord) -> FinalLoss | None:
     lanes = study.strategies()
     if len({record.lane.lr for record in study.lanes}) < 2:
         return None
-    untrained = _words.mean(record.curve.untrained_loss for record in study.lanes)
+    untrained = _means.mean(record.curve.untrained_loss for record in study.lanes)
     finals = [r.curve.final_valid_loss for r in study.lanes if r.outcome not in _summary.LOST]
     rows, notes = {}, {}
     for row in _summary.strategies(study):
         group = lanes.get((row.optimizer, row.schedule), [])
         if group:
             rows[row.label] = _rows(group, row.answer)
-            notes[row.label] = _note(row.answer)
+            notes[row.label] = _note(row.answer) if row.rank else row.nothing
     rates = sorted({record.lane.lr for record in study.lanes})
     return FinalLoss(rows, notes, rates, loss_axis(finals, untrained), untrained) if rows else None
 
@@ -68,7 +69,7 @@ def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
     for lr in sorted({record.lane.lr for record in records}):
         here = [record for record in records if record.lane.lr == lr]
         kept = [record for record in here if record.outcome not in _summary.LOST]
-        centre = _words.mean(record.curve.final_valid_loss for record in kept)
+        centre = _means.mean(record.curve.final_valid_loss for record in kept)
         if centre is not None and len(kept) == len(here):
             rows.append({"part": "mean", "lr": lr, "value": centre})
             if lr in answer.equivalent or lr == answer.best_tried:
@@ -84,11 +85,9 @@ def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
 
 
 def _note(answer: Answer) -> str:
-    if answer.best_tried is None:
-        return "no rate learned"
-    said = f"best at {_words.rate(answer.best_tried)}"
+    said = f"best at {words.rate(answer.best_tried)}"
     if answer.stability_edge is not None:
-        said += f", breaks at {_words.rate(answer.stability_edge[1])}"
+        said += f", breaks at {words.rate(answer.stability_edge[1])}"
     return said
 
 

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from pacesetter import words
+from pacesetter.findings.verdict import reason_of, verdict_of
 from pacesetter.records import LaneRecord, Level, StudyRecord
-from pacesetter.report import _html, _summary, _words
+from pacesetter.report import _html, _means, _summary
 from pacesetter.report._theme import Theme
 
 TITLE = "What each rate does"
@@ -90,25 +92,23 @@ def _rate(lr: float, records: list[LaneRecord], metrics: list[str]) -> Rate:
         level=level,
         seeds=len(records),
         lost=len(records) - len(kept),
-        valid_loss=_words.mean(finals),
-        spread=_words.deviation(finals),
-        metrics=[_over([_summary.metric(record, name) for record in kept]) for name in metrics],
-        steps_to_target=_words.mean(_summary.value(record, "convergence") for record in kept),
+        valid_loss=_means.mean(finals),
+        spread=_means.deviation(finals),
+        metrics=[_summary.over_seeds(kept, name) for name in metrics],
+        steps_to_target=_means.mean(_summary.value(record, "convergence") for record in kept),
         stability=_stability(records),
-        gap=_words.mean(_gap(record) for record in kept),
+        gap=_means.mean(_gap(record) for record in kept),
         said=_said(records),
     )
 
 
 def _verdict(records: list[LaneRecord]) -> tuple[str, Level]:
-    """What most seeds say (the first among equals): the words before the first colon or full stop of the finding."""
-    found = [finding for record in records for finding in record.findings if finding.name == "verdict"]
-    if not found:
+    """What most seeds say, the first among equals; how the first of them ended where nothing is judged."""
+    levels = {verdict_of(record): f.level for record in records for f in record.findings if f.name == "verdict"}
+    if not levels:
         return str(records[0].outcome), Level.INFO
-    words = Counter(finding.text.replace(".", ":").partition(":")[0].strip() for finding in found)
-    word = words.most_common(1)[0][0]
-    level = next(f.level for f in found if f.text.startswith(word))
-    return word, level
+    most = Counter(verdict for record in records if (verdict := verdict_of(record)) in levels).most_common(1)[0][0]
+    return str(most), levels[most]
 
 
 def _stability(records: list[LaneRecord]) -> str:
@@ -116,9 +116,9 @@ def _stability(records: list[LaneRecord]) -> str:
     died = [record.curve.steps for record in records if record.outcome in _summary.LOST]
     if died:
         return f"lost at step {min(died):,}"
-    spikes = _words.mean(_summary.value(record, "stability") for record in records)
+    spikes = _means.mean(_summary.value(record, "stability") for record in records)
     if spikes is None:
-        return _words.DASH
+        return words.DASH
     return "steady" if not spikes else f"{spikes:.2g} spikes"
 
 
@@ -131,27 +131,22 @@ def _said(records: list[LaneRecord]) -> list[str]:
     """Why the verdict, and what else warns, in the words of the first seed that it is about; none twice."""
     lost = [record for record in records if record.outcome in _summary.LOST]
     first = (lost or records)[0]
-    reasons = [f.text.partition(":")[2].strip() or f.text for f in first.findings if f.name == "verdict"]
-    said = [reason[:1].upper() + reason[1:] for reason in reasons]
+    said = [reason] if (reason := reason_of(first)) else []
     if lost:
         return list(dict.fromkeys([*said, first.message])) if first.message else said
     loud = (f.text for f in first.findings if f.name in _LOUD and f.level in (Level.WARNING, Level.BAD))
     return list(dict.fromkeys([*said, *loud]))
 
 
-def _over(values: list[float | None]) -> tuple[float | None, float | None]:
-    return _words.mean(values), _words.deviation(values)
-
-
 def _cells(rate: Rate, data: Impact) -> list[str | Markup]:
     lost = f" ({rate.lost} of {rate.seeds} seeds)" if 0 < rate.lost < rate.seeds else ""
-    reached = "not reached" if rate.lost < rate.seeds else _words.DASH
+    reached = "not reached" if rate.lost < rate.seeds else words.DASH
     return [
         _html.rate(rate.lr, *data.rates),
         _html.badge(rate.level, rate.verdict) + lost,
-        _words.spread(rate.valid_loss, rate.spread),
-        *(_words.spread(*pair) for pair in rate.metrics),
-        reached if rate.steps_to_target is None else _words.count(rate.steps_to_target),
+        words.spread(rate.valid_loss, rate.spread),
+        *(words.spread(*pair) for pair in rate.metrics),
+        reached if rate.steps_to_target is None else words.count(rate.steps_to_target),
         rate.stability,
-        _words.number(rate.gap, 2),
+        words.number(rate.gap, 2),
     ]

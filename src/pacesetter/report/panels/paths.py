@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
+from pacesetter import words
+from pacesetter.findings.verdict import Verdict, verdict_of
 from pacesetter.records import LaneRecord, Outcome, StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _summary
 from pacesetter.report._contours import contour
 from pacesetter.report._picture import Cell, Picture, Value, template
 from pacesetter.report._theme import Theme
@@ -46,7 +48,7 @@ def data(study: StudyRecord) -> Paths | None:
         for record, said in _three(study.strategies().get((row.optimizer, row.schedule), []), row.answer.best_tried):
             note = f"{said}: {_ended(record)}" if said != BEST else said
             cells.append(
-                (f"{row.label}, rate {_words.rate(record.lane.lr)}", note, _path(record, x, study.surface, loss))
+                (f"{row.label}, rate {words.rate(record.lane.lr)}", note, _path(record, x, study.surface, loss))
             )
     return Paths(1 if flat else 2, surface, cells, (float(x[0]), float(x[-1])), limits) if cells else None
 
@@ -95,7 +97,7 @@ def _three(records: list[LaneRecord], best: float | None) -> list[tuple[LaneReco
     # The very lowest rate does not move at all: take the highest that is too low, or else the middle of those below.
     lower = [record for record in known if best is not None and record.lane.lr < best]
     higher = [record for record in known if best is None or record.lane.lr > best]
-    slow = [record for record in lower if _ended(record) == "too low"]
+    slow = [record for record in lower if verdict_of(record) is Verdict.TOO_LOW]
     broken = [record for record in higher if record.outcome in _summary.LOST]
     chosen = []
     if lower:
@@ -108,10 +110,9 @@ def _three(records: list[LaneRecord], best: float | None) -> list[tuple[LaneReco
 
 
 def _ended(record: LaneRecord) -> str:
-    verdict = next((finding.text for finding in record.findings if finding.name == "verdict"), "")
-    if record.outcome is Outcome.DIVERGED:
-        return "diverged"
-    return verdict.partition(":")[0].partition(".")[0] or str(record.outcome)
+    verdict = verdict_of(record)
+    unjudged = record.outcome is Outcome.DIVERGED or verdict is Verdict.NONE
+    return str(record.outcome if unjudged else verdict)
 
 
 def _path(record: LaneRecord, x: Any, surface: Mapping[str, Any], loss: Any) -> list[Row]:

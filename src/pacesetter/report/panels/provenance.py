@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from pacesetter import words
 from pacesetter.records import Outcome, StudyRecord
-from pacesetter.report import _html, _words
+from pacesetter.report import _html
 from pacesetter.report._theme import Theme
 
 TITLE = "Where these numbers come from"
@@ -31,8 +32,8 @@ def data(study: StudyRecord) -> Facts:
         ("runs", ", ".join(f"{many:,} {kind}" for kind, many in outcomes if many) or "none"),
         ("steps of each run", f"{study.total_steps:,}"),
         ("seeds", ", ".join(str(seed) for seed in seeds)),
-        ("cost", f"{cost.lane_steps:,} weight updates, the price of {_words.number(cost.runs)} full trainings"),
-        ("training time", _words.duration(cost.seconds)),
+        ("cost", f"{cost.lane_steps:,} weight updates, the price of {words.number(cost.runs)} full trainings"),
+        ("training time", words.duration(cost.seconds)),
     ]
     rows += _flat(study.provenance)
     rows += [(f"plan: {name}", text) for name, text in _flat(study.plan)]

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
+from pacesetter import words
 from pacesetter.records import StudyRecord
-from pacesetter.report import _summary, _words
+from pacesetter.report import _summary
 from pacesetter.report._charts import rate_axis, rate_colour
 from pacesetter.report._picture import Cell, Picture, Value, template
 from pacesetter.report._theme import Theme
@@ -34,7 +35,7 @@ def data(study: StudyRecord) -> Ranges | None:
     for row in summary:
         answer = row.answer
         own = sorted({r.lane.lr for r in study.lanes if r.lane.strategy == (row.optimizer, row.schedule)})
-        loss = _words.spread(row.valid_loss, row.spread) if row.rank else "no rate learned"
+        loss = words.spread(row.valid_loss, row.spread) if row.rank else row.nothing
         rows.append({"label": row.label, "part": "name", "lr": rates[0], "text": row.label, "loss": loss})
         spans = {"tried": (own[0], own[-1]) if own else None, "safe": answer.safe_range, "interval": answer.interval}
         rows += [{"label": row.label, "part": p, "lr": s[0], "lr2": s[1]} for p, s in spans.items() if s]

@@ -4,10 +4,12 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from pacesetter import optimizers, schedules
 from pacesetter.errors import InputError
 from pacesetter.records import StudyRecord
 from pacesetter.report import _html, _summary
 from pacesetter.report._theme import Theme
+from pacesetter.schedules._spans import steps_of
 
 TITLE = "Code to paste"
 ORDER = 15
@@ -60,9 +62,6 @@ def draw(data: Code, theme: Theme) -> Markup:
 
 def plain(optimizer: str, schedule: str, lr: float, total_steps: int) -> str | None:
     """Plain PyTorch for a rule and a schedule that `torch.optim` has under another name; None for any other."""
-    # Imported here: the rules bring torch, and only this question needs them.
-    from pacesetter import optimizers, schedules
-
     try:
         rule = optimizers.parse(optimizer)
         pace = schedules.parse(schedule)
@@ -88,8 +87,6 @@ def call(head: str, arguments: list[str]) -> str:
 
 
 def _reacts(schedule: str) -> bool:
-    from pacesetter import schedules
-
     try:
         return not schedules.parse(schedule).pure
     except InputError:
@@ -113,7 +110,7 @@ def _schedule(name: str, pace: Any, lr: float, total: int) -> list[str] | None:
         case "linear":
             return ["LinearLR", "start_factor=1.0", f"end_factor={pace.final!r}", f"total_iters={total}"]
         case "step" | "exponential":
-            every = pace.every if isinstance(pace.every, int) else max(1, int(pace.every * total + 0.5))
+            every = steps_of(pace.every, total)
             if name == "step":
                 return ["StepLR", f"step_size={every}", f"gamma={pace.decay!r}"]
             return ["ExponentialLR", f"gamma={pace.decay ** (1 / every):.8g}"]

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from pacesetter import words
 from pacesetter.records import StudyRecord
-from pacesetter.report import _html, _summary, _words
+from pacesetter.report import _html, _summary
 from pacesetter.report._theme import Theme
 
 TITLE = "Strategies, each at its own best rate"
@@ -39,11 +40,11 @@ def draw(data: Strategies, theme: Theme) -> Markup:
                 _html.strategy(row.optimizer, row.schedule),
                 row.kind,
                 _html.rate(row.answer.best_tried, *data.rates),
-                _words.spread(row.valid_loss, row.spread) if row.rank else "no rate learned",
-                *(_words.spread(*row.metrics.get(name, (None, None))) for name in data.metrics),
+                words.spread(row.valid_loss, row.spread) if row.rank else row.nothing,
+                *(words.spread(*row.metrics.get(name, (None, None))) for name in data.metrics),
                 _summary.steps(row),
                 _html.rate(edge[1], *data.rates) if edge else "not seen",
-                f"{_words.number(row.runs)} runs",
+                f"{words.number(row.runs)} runs",
             ]
         )
     note = Markup(

@@ -1,0 +1,185 @@
+"""How rates, numbers, durations and strategies are said to people: the one place where what they read is rounded."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "DASH",
+    "after",
+    "count",
+    "duration",
+    "label",
+    "listing",
+    "loss",
+    "number",
+    "plural",
+    "rate",
+    "rates",
+    "share",
+    "span",
+    "spread",
+    "strategy",
+]
+
+DASH = "–"
+"""What is said of a number that does not exist."""
+
+MINUTE, HOUR = 60, 3600  # seconds
+
+
+def rate(value: float | None) -> str:
+    """A learning rate: three significant digits, no padding, as it would be typed.
+
+    >>> rate(0.001), rate(3.16228e-5)
+    ('0.001', '3.16e-5')
+    """
+    if value is None:
+        return DASH
+    text = f"{value:.3g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def rates(values: Iterable[float]) -> str:
+    """Several learning rates; long lists show their ends.
+
+    >>> rates([0.001, 0.01, 0.1])
+    '0.001, 0.01 and 0.1'
+    """
+    texts = [rate(value) for value in values]
+    return f"{texts[0]} to {texts[-1]} ({len(texts)} rates)" if len(texts) > 5 else listing(texts)
+
+
+def span(ends: tuple[float, float] | None) -> str:
+    """An interval of learning rates; a dash for none.
+
+    >>> span((0.001, 0.01))
+    '0.001 to 0.01'
+    """
+    return DASH if ends is None else f"{rate(ends[0])} to {rate(ends[1])}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Any measured number to `digits` significant digits; a dash for what does not exist.
+
+    >>> number(0.09397), number(3.76e-9)
+    ('0.0940', '3.76e-9')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e5:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{decimals}f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def loss(value: float) -> str:
+    """A loss or metric inside a sentence, where a dash would not be understood.
+
+    >>> loss(2.302585), loss(float("inf"))
+    ('2.30', 'infinite')
+    """
+    return "not a number" if math.isnan(value) else "infinite" if math.isinf(value) else number(value)
+
+
+def spread(mean: float | None, deviation: float | None) -> str:
+    """A mean and its deviation to the same decimal place; without a deviation, the mean alone.
+
+    >>> spread(0.0831, 0.0042)
+    '0.0831 ± 0.0042'
+    """
+    text = number(mean)
+    if mean is None or deviation is None or not math.isfinite(deviation) or text == DASH:
+        return text
+    decimals = len(text.partition(".")[2])
+    if "e" in text or round(deviation, decimals) == 0 < deviation:
+        return f"{text} ± {number(deviation, 1)}"
+    return f"{text} ± {deviation:.{decimals}f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated.
+
+    >>> count(137280)
+    '137,280'
+    """
+    return DASH if value is None or not math.isfinite(value) else f"{round(value):,}"
+
+
+def share(value: float) -> str:
+    """A share as per cent, two digits where they matter.
+
+    >>> share(0.004), share(0.23)
+    ('0.4 %', '23 %')
+    """
+    percent = 100 * value
+    if 0 < percent < 0.1:
+        return "less than 0.1 %"
+    return f"{percent:.0f} %" if abs(percent) >= 10 else f"{percent:.2g} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them; tenths where there are only a few.
+
+    >>> duration(0.4), duration(75), duration(3700)
+    ('0.4 s', '1 min 15 s', '1 h 1 min')
+    """
+    if 0.05 <= seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+
+
+def strategy(optimizer: str, schedule: str) -> str:
+    """An optimizer and its schedule inside a sentence; the constant one goes without saying.
+
+    >>> strategy("adam", "cosine")
+    'adam with cosine'
+    """
+    return optimizer if schedule == "constant" else f"{optimizer} with {schedule}"
+
+
+def label(optimizer: str, schedule: str) -> str:
+    """The same in a table or over a chart.
+
+    >>> label("adam", "cosine")
+    'adam · cosine'
+    """
+    return optimizer if schedule == "constant" else f"{optimizer} · {schedule}"
+
+
+def plural(many: int, noun: str) -> str:
+    """A count and what is counted.
+
+    >>> plural(1, "seed"), plural(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def listing(texts: Sequence[str]) -> str:
+    """Texts in a row, as a sentence has them.
+
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else "none"
+
+
+def after(message: str) -> str:
+    """A message of another layer, fit to follow one's own sentence; empty stays empty.
+
+    >>> after("the cable came out")
+    ' the cable came out.'
+    """
+    text = message.strip()
+    return f" {text}" + ("" if not text or text.endswith((".", "!", "?")) else ".") if text else ""
