@@ -75,14 +75,15 @@ def test_each_stands_alone() -> None:
     """Without `task` and its one import, a built-in task's source runs without Pacesetter being imported."""
     parts = []
     for name in tasks.names():
-        tree = ast.parse((FOLDER / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+        file = FOLDER / f"{name.replace('-', '_')}.py"
+        tree = ast.parse(file.read_text(encoding="utf-8"))
         kept = [
             node
             for node in tree.body
             if not (isinstance(node, ast.ImportFrom) and node.module == "pacesetter.tasks._task")
             and not (isinstance(node, ast.FunctionDef) and node.name == "task")
         ]
-        parts.append(ast.unparse(ast.Module(kept, [])) + "\nmake_model()\nmake_data()\n")
+        parts.append(f"__file__ = {str(file)!r}\n{ast.unparse(ast.Module(kept, []))}\nmake_model()\nmake_data()\n")
     parts.append("import sys\nprint([name for name in sys.modules if name.startswith('pacesetter')])")
     done = subprocess.run([sys.executable, "-c", "\n".join(parts)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

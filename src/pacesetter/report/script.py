@@ -2,19 +2,29 @@
 
 import ast
 import inspect
+import re
 import textwrap
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from pacesetter.errors import InputError
 from pacesetter.records import Curve, LaneRecord, StudyRecord
+from pacesetter.report import _script_text as _text
 
 __all__ = ["TOLERANCE", "script"]
 
 TOLERANCE = 1e-3
-"""Relative difference between a script's validation losses and the recorded ones that float32 arithmetic in another
-order explains, for a lane that learns; at the edge of stability small differences grow far beyond it."""
+"""Relative difference between a script's losses and the recorded ones that float32 arithmetic in another order
+explains as long as its errors stay small, as in most lanes that learn. They may grow beyond it: at the edge of
+stability, and where a sum that falls on the other side of a kink (ReLU's, say) gives Adam a weight to move."""
+
+LEAST_SHARE = 1e-3
+"""Differences are relative to the recorded loss, or to this share of the first one where that is more: the rounding
+errors of a loss that went down a thousandfold are those of the numbers it was computed from."""
 
 
 def script(study: StudyRecord, lane: int) -> str:
@@ -28,25 +38,21 @@ def script(study: StudyRecord, lane: int) -> str:
     record = study.lanes[lane]
     if not record.curve.steps:
         raise InputError(f"`lane` must have made at least one update, got lane={lane}: {record.outcome.sentence}")
-    parts = [_header(study, record, lane), _task_source(study.task), _LOOP.format(**_values(record))]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    parts = [_header(study, record, lane), _task_source(study.task), _text.LOOP.format(**_values(record))]
+    return re.sub(r"\n{4,}", "\n\n\n", "\n\n\n".join(part.strip("\n") for part in parts)) + "\n"
 
 
 def _header(study: StudyRecord, record: LaneRecord, lane: int) -> str:
     end = f"{record.outcome.value} after {record.curve.steps} of {study.total_steps} updates"
-    text = f"""Lane {lane} of the study {study.name!r}: {record.lane.recipe}, seed {record.lane.seed}; {end}.
-
-    A plain PyTorch loop. It prints each validation loss beside the recorded one; for a lane that learns they agree
-    within {TOLERANCE:g} of the loss."""
-    return f'"""{text.replace(chr(92), "/")}\n"""\n\n{_IMPORTS}'.replace("\n    A plain", "\nA plain").replace(
-        "\n    within", "\nwithin"
+    title = f"Lane {lane} of the study {study.name!r}: {record.lane.recipe}, seed {record.lane.seed}; {end}."
+    about = (
+        "A plain PyTorch loop. At each validation it prints the mean training loss since the last one and the "
+        "validation loss, each beside the recorded number, and at the end the largest relative difference: up to "
+        f"{TOLERANCE:g} while rounding errors stay small, as in most lanes that learn; more where something magnifies "
+        "them, such as a rate at the edge of stability."
     )
-
-
-_IMPORTS = """import random
-
-import numpy as np
-import torch"""
+    title = title.replace("\\", "/").replace('"', "'")
+    return f'"""{textwrap.fill(title, 116)}\n\n{textwrap.fill(about, 116)}\n"""\n\n{_text.IMPORTS}'
 
 
 def _task_source(text: str) -> str:
@@ -60,17 +66,9 @@ def _task_source(text: str) -> str:
             "`task` must come from a file or module for a script, got a task that was given as an object: "
             "run the comparison on `path/to/file.py:name`"
         )
+    load = _text.FILE.format(file=file) if file.endswith(".py") else _text.MODULE.format(module=file)
     call = f"task = getattr(module, {name!r})\ntask = task if hasattr(task, 'total_steps') else task()"
-    if file.endswith(".py"):
-        load = (
-            "import importlib.util\nimport pathlib\nimport sys\n\n"
-            f"path = pathlib.Path({file!r}).expanduser().resolve()\nsys.path.insert(0, str(path.parent))\n"
-            "spec = importlib.util.spec_from_file_location(path.stem, path)\n"
-            "module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)"
-        )
-    else:
-        load = f"import importlib\n\nmodule = importlib.import_module({file!r})"
-    return f"{load}\n{call}\n\n{_OF_SOURCES}"
+    return f"{load}{call}\n{_text.OF_SOURCES}"
 
 
 def _built_in(name: str) -> str:
@@ -81,118 +79,24 @@ def _built_in(name: str) -> str:
     for node in ast.parse(source).body:
         ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pacesetter")
         docstring = isinstance(node, ast.Expr) and node.lineno == 1
-        if ours or docstring:
+        found = _data_file(node, module)
+        if ours or docstring or found:
             assert node.end_lineno is not None
-            for number in range(node.lineno - 1, node.end_lineno):
-                lines[number] = ""
+            lines[node.lineno - 1 : node.end_lineno] = [found, *[""] * (node.end_lineno - node.lineno)]
     code = "\n".join(lines).strip("\n")
-    code = code.replace("def task() -> Task:", "def task():")
-    return f"from types import SimpleNamespace as Task\n\n{_METRICS}\n{code}\n\n\ntask = task()\n\n{_OF_TENSORS}"
+    return (
+        f"from types import SimpleNamespace as Task\n\n{_text.METRICS}\n{code}\n\n\ntask = task()\n{_text.OF_TENSORS}"
+    )
 
 
-_METRICS = """
-def accuracy(output, target):
-    return (output.argmax(-1) == target).float().mean()
-
-"""
-
-_OF_TENSORS = """train, valid = task.train, task.valid
-
-
-def rows_of(data, rows):
-    return tuple(tensor[rows] for tensor in data) if isinstance(data, (tuple, list)) else data[rows]
-
-
-def length_of(data):
-    return len(data[0]) if isinstance(data, (tuple, list)) else len(data)
-
-
-def training_batches(seed):
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(length_of(train), generator=generator)
-        for first in range(0, len(order) - task.batch_size + 1, task.batch_size):
-            yield rows_of(train, order[first : first + task.batch_size])
-
-
-def validation_batches():
-    for first in range(0, length_of(valid), task.batch_size):
-        rows = torch.arange(first, min(first + task.batch_size, length_of(valid)))
-        yield rows_of(valid, rows), len(rows)"""
-
-_OF_SOURCES = """train, valid = task.train_source, task.valid_source
-
-
-def first_axis(batch):
-    if isinstance(batch, torch.Tensor):
-        return len(batch) if batch.dim() else 1
-    return first_axis(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
-
-
-def training_batches(seed):
-    generator = torch.Generator().manual_seed(seed)
-    loader = None if train.tensors else train.loader(generator)
-    while True:
-        if loader is not None:
-            yield from loader
-            continue
-        order = torch.randperm(train.length, generator=generator)
-        for first in range(0, len(order) - train.batch_size + 1, train.batch_size):
-            yield train.pack([tensor[order[first : first + train.batch_size]] for tensor in train.tensors])
-
-
-def validation_batches():
-    if valid.tensors is None:
-        for batch in valid.loader(None):
-            yield batch, first_axis(batch)
-        return
-    for first in range(0, valid.length, valid.batch_size):
-        rows = slice(first, min(first + valid.batch_size, valid.length))
-        yield valid.pack([tensor[rows] for tensor in valid.tensors]), rows.stop - rows.start"""
-
-_LOOP = """
-def loss_of(model, batch):
-    if getattr(task, "objective", None) is not None:
-        return task.objective(model, batch)
-    source, target = batch
-    return task.loss(model(source), target)
-
-
-@torch.no_grad()
-def validation_loss(model):
-    model.eval()
-    total = examples = 0.0
-    for batch, rows in validation_batches():
-        total += float(loss_of(model, batch)) * rows
-        examples += rows
-    return total / examples
-
-
-random.seed({seed})
-np.random.seed({seed} % 2**32)
-torch.manual_seed({seed})
-model = task.model() if not isinstance(task.model, torch.nn.Module) else task.model
-optimizer = torch.optim.{optimizer}
-
-# The learning rate that was applied at each update, as recorded.
-{rates}
-# Updates made before each validation, and the validation loss recorded there.
-recorded = {recorded}
-
-print("update  validation loss  recorded")
-if 0 in recorded:
-    print(f"{{0:6d}}  {{validation_loss(model):15.6g}}  {{recorded[0]:.6g}}")
-batches = training_batches({seed})
-for step, rate in enumerate(rates):
-    model.train()
-    optimizer.param_groups[0]["lr"] = rate
-    optimizer.zero_grad()
-    loss = loss_of(model, next(batches))
-    loss.backward()
-    optimizer.step()
-    if step + 1 in recorded:
-        print(f"{{step + 1:6d}}  {{validation_loss(model):15.6g}}  {{recorded[step + 1]:.6g}}")
-"""
+def _data_file(node: ast.stmt, module: ModuleType) -> str:
+    """A line that gives a constant made from `__file__`, which a script does not have, as it is; else empty."""
+    if not isinstance(node, ast.Assign) or not any(getattr(part, "id", "") == "__file__" for part in ast.walk(node)):
+        return ""
+    name = ast.unparse(node.targets[0])
+    value = getattr(module, name)
+    assert isinstance(value, Path)
+    return f"{name} = Path({str(value.resolve())!r})"
 
 
 def _values(record: LaneRecord) -> dict[str, object]:
@@ -200,27 +104,43 @@ def _values(record: LaneRecord) -> dict[str, object]:
 
     name, arguments = optimizers.parse(record.lane.optimizer).torch_optimizer()
     given = "".join(f", {key}={value!r}" for key, value in arguments.items())
-    parameters = "[p for p in model.parameters() if p.requires_grad]"
+    first = record.curve.untrained_loss
+    if not np.isfinite(first):
+        first = float(record.curve.train_loss[0])
     return {
         "seed": record.lane.seed,
-        "optimizer": f"{name}({parameters}, lr={float(record.curve.lr[0])!r}{given})",
+        "optimizer": f"{name}(weights, lr={float(record.curve.lr[0])!r}{given})",
         "rates": _rates(record.curve),
         "recorded": _recorded(record.curve),
+        "smallest": repr(float(f"{max(LEAST_SHARE * abs(first), 1e-300):.6g}") if np.isfinite(first) else 1e-300),
     }
 
 
 def _rates(curve: Curve) -> str:
     if np.all(curve.lr == curve.lr[0]):
         return f"rates = [{float(curve.lr[0])!r}] * {curve.steps}"
-    numbers = textwrap.fill(
-        ", ".join(map(repr, curve.lr.tolist())), 116, initial_indent="    ", subsequent_indent="    "
-    )
-    return f"rates = [\n{numbers},\n]"
+    return f"rates = [\n{_filled(map(repr, curve.lr.tolist()))},\n]"
 
 
 def _recorded(curve: Curve) -> str:
-    pairs = ", ".join(
-        f"{step}: {loss!r}" for step, loss in zip(curve.eval_steps.tolist(), curve.valid_loss.tolist(), strict=True)
-    )
-    pairs = pairs.replace("nan", 'float("nan")').replace("inf", 'float("inf")')
-    return "{\n" + textwrap.fill(pairs, 116, initial_indent="    ", subsequent_indent="    ") + ",\n}"
+    """A dict from updates made to (mean training loss since the entry before, validation loss), None for neither."""
+    valid = dict(zip(curve.eval_steps.tolist(), curve.valid_loss.tolist(), strict=True))
+    pairs, before = [], 0
+    for step in sorted({*valid, curve.steps}):
+        # Without a word of numpy's: where a lane diverged, the mean is infinite or not a number.
+        since = curve.train_loss[before:step].tolist()
+        mean = sum(since) / len(since) if since else None
+        pairs.append(f"{step}: ({_literal(mean)}, {_literal(valid.get(step))})")
+        before = step
+    return f"{{\n{_filled(pairs)},\n}}"
+
+
+def _literal(value: float | None) -> str:
+    """Nine digits tell any two float32 apart."""
+    if value is None:
+        return "None"
+    return repr(float(f"{value:.9g}")) if np.isfinite(value) else f'float("{value!r}")'
+
+
+def _filled(texts: Iterable[str]) -> str:
+    return textwrap.fill(", ".join(texts), 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

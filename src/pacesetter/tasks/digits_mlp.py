@@ -1,6 +1,5 @@
 """Handwritten digits with a small fully connected network: 1,797 images of 8 x 8 pixels, ten classes."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pacesetter.tasks._task import Task, accuracy
 BATCH_SIZE = 64
 STEPS = 440  # 20 passes over the training images
 VALIDATION = 360
+DATA = Path(__file__).parent / "data" / "digits.npz"
 
 
 def make_model() -> nn.Module:
@@ -30,9 +30,7 @@ def make_data() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
     images: float [n, 1, 8, 8] in [0, 1]; targets: int64 [n].
     """
-    package = importlib.util.find_spec("pacesetter")  # only its folder is needed, where the images lie
-    assert package is not None and package.origin is not None
-    with np.load(Path(package.origin).parent / "tasks" / "data" / "digits.npz") as stored:
+    with np.load(DATA) as stored:
         images = torch.from_numpy(stored["images"]).unsqueeze(1) / 16.0
         targets = torch.from_numpy(stored["targets"]).long()
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(images)))  # this stream never changes

@@ -1,0 +1,175 @@
+"""The text that a lane's script is put together from: plain PyTorch, to be read by people."""
+
+__all__ = ["FILE", "IMPORTS", "LOOP", "METRICS", "MODULE", "OF_SOURCES", "OF_TENSORS"]
+
+IMPORTS = """import math
+import random
+
+import numpy as np
+import torch"""
+"""What every script imports."""
+
+FILE = """import importlib.util
+import pathlib
+import sys
+
+path = pathlib.Path({file!r}).expanduser().resolve()  # as it was given: from the folder the comparison ran in
+sys.path.insert(0, str(path.parent))
+# Known by name, as after an import, so that what the file defines can be found again.
+taken = {{*sys.modules, *sys.stdlib_module_names}}
+name = path.stem if path.stem.isidentifier() and path.stem not in taken else f"task_{{path.stem}}"
+spec = importlib.util.spec_from_file_location(name, path)
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+"""
+"""A user's task from a file; takes `file`."""
+
+MODULE = """import importlib
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path.cwd()))  # the folder the comparison ran in
+module = importlib.import_module({module!r})
+"""
+"""A user's task from a module; takes `module`."""
+
+METRICS = """
+def accuracy(output, target):
+    return (output.argmax(-1) == target).float().mean()
+
+"""
+"""What a built-in task uses of the package."""
+
+OF_TENSORS = """train, valid = task.train, task.valid
+
+
+def rows_of(data, rows):
+    return tuple(tensor[rows] for tensor in data) if isinstance(data, (tuple, list)) else data[rows]
+
+
+def length_of(data):
+    return len(data[0]) if isinstance(data, (tuple, list)) else len(data)
+
+
+def training_batches(seed):
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(length_of(train), generator=generator)
+        for first in range(0, len(order) - task.batch_size + 1, task.batch_size):
+            yield rows_of(train, order[first : first + task.batch_size])
+
+
+def validation_batches():
+    for first in range(0, length_of(valid), task.batch_size):
+        rows = torch.arange(first, min(first + task.batch_size, length_of(valid)))
+        yield rows_of(valid, rows), len(rows)
+"""
+"""Batches of a built-in task, whose data are tensors."""
+
+OF_SOURCES = """train, valid = task.train_source, task.valid_source
+
+
+def tensors_of(batch):
+    if isinstance(batch, torch.Tensor):
+        yield batch
+    elif isinstance(batch, (dict, list, tuple)):
+        for part in batch.values() if isinstance(batch, dict) else batch:
+            yield from tensors_of(part)
+
+
+def training_batches(seed):
+    generator = torch.Generator().manual_seed(seed)
+    loader = None if train.tensors else train.loader(generator)
+    while True:
+        if loader is not None:
+            yield from loader
+            continue
+        order = torch.randperm(train.length, generator=generator)
+        for first in range(0, len(order) - train.batch_size + 1, train.batch_size):
+            yield train.pack([tensor[order[first : first + train.batch_size]] for tensor in train.tensors])
+
+
+def validation_batches():
+    if valid.tensors is None:
+        for batch in valid.loader(None):
+            yield batch, next((len(tensor) for tensor in tensors_of(batch) if tensor.dim()), 1)
+        return
+    for first in range(0, valid.length, valid.batch_size):
+        rows = slice(first, min(first + valid.batch_size, valid.length))
+        yield valid.pack([tensor[rows] for tensor in valid.tensors]), rows.stop - rows.start
+"""
+"""Batches of a user's task, from whatever it was given."""
+
+LOOP = """
+# The learning rate that was applied at each update, as recorded.
+{rates}
+# Updates made: the recorded mean training loss since the line before, and the recorded validation loss.
+recorded = {recorded}
+smallest = {smallest}  # differences are relative to the recorded loss, or to this where that is more
+
+
+def loss_of(model, batch):
+    if getattr(task, "objective", None) is not None:
+        return task.objective(model, batch)
+    source, target = batch
+    return task.loss(model(source), target)
+
+
+@torch.no_grad()
+def validation_loss(model):
+    model.eval()
+    total = examples = 0.0
+    for batch, rows in validation_batches():
+        total += float(loss_of(model, batch)) * rows
+        examples += rows
+    return total / examples
+
+
+def difference(now, then):
+    if math.isfinite(now) and math.isfinite(then):
+        return abs(now - then) / max(abs(then), smallest)
+    return 0.0 if math.isfinite(now) == math.isfinite(then) else math.inf
+
+
+def main():
+    random.seed({seed})
+    np.random.seed({seed} % 2**32)
+    torch.manual_seed({seed})
+    model = task.model if isinstance(task.model, torch.nn.Module) else task.model()
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)  # also of one that takes no part in the loss
+    optimizer = torch.optim.{optimizer}
+    batches = training_batches({seed})
+    losses, differences = [], []
+
+    def compare(step):
+        then = recorded[step]
+        now = sum(losses) / len(losses) if losses else None, None if then[1] is None else validation_loss(model)
+        losses.clear()
+        both = [pair for pair in zip(now, then) if None not in pair]
+        differences.extend(difference(*pair) for pair in both)
+        shown = ("" if loss is None else f"{{loss:.6g}}" for loss in (*now, *then))
+        print(f"{{step:6d}}" + "".join(f"{{text:>14}}" for text in shown), flush=True)
+
+    print(f"{{'':6}}{{'here:':>14}}{{'':14}}{{'recorded:':>14}}")
+    print("update" + f"{{'training':>14}}{{'validation':>14}}" * 2)
+    if 0 in recorded:
+        compare(0)
+    for step, rate in enumerate(rates, start=1):
+        model.train()
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad(set_to_none=False)
+        loss = loss_of(model, next(batches))
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if step in recorded:
+            compare(step)
+    print(f"largest relative difference: {{max(differences):.2g}}")
+
+
+if __name__ == "__main__":
+    main()
+"""
+"""The training itself; takes `seed`, `optimizer`, `rates`, `recorded` and `smallest`."""
