@@ -62,8 +62,40 @@ def test_nothing_learned_is_said():
     lost = replace(study.answers[0], best_tried=None, lr=None, valid_loss=None, recipe=None)
     shown = answer.data(replace(study, answers=(lost,)))
     assert shown.sentence == "No learning rate learned"
+    assert shown.support.startswith("No rate ended better than the untrained model under every seed (7 learning rates")
     assert shown.facts == []
     assert strategies.data(replace(study, answers=(lost,))).rows[0].rank is None
+
+
+def test_why_nothing_learned_is_the_finding_s_own_text(small):
+    """The reason stands under the headline once, with the strategy's name where there are several."""
+    finding = Finding("nothing-learned", Level.BAD, "One seed learned, another diverged.")
+    lost = [replace(a, best_tried=None, lr=None, valid_loss=None, findings=(finding,)) for a in small.answers[:2]]
+    alone = answer.data(replace(small, answers=(lost[0],), findings=()))
+    assert alone.support == finding.text
+    assert alone.findings == ([], [], [])
+    both = answer.data(replace(small, answers=tuple(lost), findings=()))
+    assert both.support == f"{lost[0].optimizer}: {finding.text}"
+    assert [told.text for told in both.findings.others] == [f"{lost[1].optimizer}: {finding.text}"]
+    assert both.findings.best == []
+
+
+def test_a_running_study_says_what_is_left(small):
+    """Nothing that has not ended is called unlearned, and what is best so far is not yet recommended."""
+    begun = tuple(replace(record, outcome=Outcome.RUNNING) for record in small.lanes)
+    lost = tuple(replace(a, best_tried=None, lr=None, valid_loss=None, findings=()) for a in small.answers)
+    shown = answer.data(replace(small, lanes=begun, answers=lost))
+    assert (shown.sentence, shown.support) == ("No answer yet", "96 of 96 runs still to be trained.")
+    assert strategies.data(replace(small, lanes=begun, answers=lost)).rows[0].nothing == "not trained yet"
+    shown = answer.data(replace(small, lanes=(*small.lanes[1:], begun[0])))
+    assert shown.sentence.startswith("Lowest so far")
+    assert shown.support.endswith("1 of 96 runs still to be trained.")
+
+
+def test_the_headline_tells_what_was_asked(small):
+    """What was trained is told as strategies, rates, seeds and steps, not as a number that nobody asked for."""
+    assert "(8 strategies × 6 learning rates × 2 seeds, 60 steps each)." in answer.data(small).support
+    assert "(95 runs, 60 steps each)." in answer.data(replace(small, lanes=small.lanes[1:])).support
 
 
 def test_findings_are_told_worst_first_and_by_strategy():
@@ -196,6 +228,20 @@ def test_plain_code_is_the_recipe(optimizer, schedule):
         made.step()
         if "scheduler" in names and pace.pure:
             names["scheduler"].step()
+
+
+@pytest.mark.parametrize("total", [1, 50, 100, 103])
+@pytest.mark.parametrize("every", [0.145, 0.3, 0.005, 7])
+def test_plain_code_drops_where_the_schedule_does(every, total):
+    """A share is rounded as the schedule rounds it: 0.145 of 100 steps is 15."""
+    from pacesetter import schedules
+
+    pace = schedules.step(every=every)
+    size = int(recipe.plain("sgd", str(pace), 0.1, total).partition("step_size=")[2].partition(",")[0])
+    first = next((k for k in range(total) if pace(k, total) < 1), None)
+    assert size == first or (first is None and size >= total)
+    if (every, total) == (0.145, 100):
+        assert size == 15
 
 
 def test_code_that_is_no_line_or_two_is_left_out():

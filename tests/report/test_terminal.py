@@ -43,6 +43,14 @@ def test_levels_have_signs_of_their_own(quadratic):
     assert "! With 1 seed no interval can be given" in printed(quadratic)
 
 
+def test_what_the_question_mark_means_is_said(quadratic):
+    """A rate that is not claimed has a question mark, and then the mark is explained under the table."""
+    text = printed(studies.wells())
+    assert "0.1 ?" in text
+    assert "?: lowest of the rates tried, but not recommended" in text
+    assert "?" not in printed(quadratic)
+
+
 def test_markup_in_names_is_text():
     """Square brackets and tags in names and messages are printed as they are."""
     assert "<script>alert('x')</script>" in printed(studies.hostile(), 200)
