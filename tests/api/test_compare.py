@@ -36,6 +36,8 @@ def test_the_study_can_be_used(small, tmp_path):
     assert answer.best_tried == 0.03
     assert answer.stability_edge == (0.03, 1.0)
     assert answer.cost == study.cost
+    for name in ("optimizer", "schedule", "lr", "interval", "equivalent", "safe_range", "valid_loss", "findings"):
+        assert getattr(answer, name) == getattr(study.record.answers[0], name), name
     assert study.cost.lane_steps == sum(r.curve.steps for r in study.lanes)
     assert study.learned
     assert isinstance(answer.recipe, ps.Recipe)
@@ -166,8 +168,15 @@ def test_a_file_is_no_folder(small, tmp_path):
         ps.compare("quadratic", **small, out=tmp_path / "file")
 
 
-def test_a_task_that_is_wrong_leaves_no_study(small, store):
-    """A loss that is no scalar is found before the study is made."""
+def test_with_one_seed_nothing_is_told_apart(small):
+    """One seed gives a best rate tried, and no set of rates that equal it; two do."""
+    (one,), (two,) = (ps.compare("quadratic", **{**small, "seeds": seeds}).answers for seeds in (1, 2))
+    assert (one.best_tried, one.equivalent) == (0.05, ())
+    assert two.best_tried in two.equivalent
+
+
+def test_a_task_that_is_wrong_leaves_nothing(small, store, tmp_path):
+    """A loss that is no scalar is found before the study is made, and no folder is left for its report."""
     task = ps.Task(
         model=lambda: torch.nn.Linear(3, 1),
         loss=lambda output, target: (output - target) ** 2,
@@ -176,5 +185,14 @@ def test_a_task_that_is_wrong_leaves_no_study(small, store):
         steps=4,
     )
     with pytest.raises(TaskError, match="scalar"):
-        ps.compare(task, **small, store=store)
+        ps.compare(task, **small, store=store, out=tmp_path / "new" / "folder")
     assert ps.Study.summaries(store) == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_task_leaves_nothing(small, store, tmp_path):
+    """What is no task is found before a store or a folder is made."""
+    for verb, question in ((ps.compare, small), (ps.train, {"recipe": "sgd lr=0.05"})):
+        with pytest.raises(UnknownName, match="did you mean `quadratic`"):
+            verb("quadratik", **question, store=store, out=tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []

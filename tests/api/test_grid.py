@@ -1,10 +1,12 @@
 """Learning rates to try: grids and their text form."""
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,10 +53,15 @@ def test_rates_print_short_and_read_back_exactly():
 
 
 def test_arrays_and_single_numbers_are_rates_too():
-    """A numpy array, a range of ints and one number give plain floats."""
+    """A numpy array, a range of ints and one number, of whatever library, give plain floats."""
     assert rates_from(np.array([0.5, 0.25])) == (0.5, 0.25)
     assert rates_from([1, 2]) == (1.0, 2.0)
-    assert rates_from(0.5) == (0.5,)
+    for one in (0.5, np.float32(0.5), np.float64(0.5), Fraction(1, 2), np.array(0.5), torch.tensor(0.5)):
+        assert rates_from(one) == (0.5,)
+        assert type(rates_from(one)[0]) is float
+    assert rates_from(np.int64(2)) == (2.0,)
+    assert log_grid(np.float32(0.5), np.float64(0.5)) == (0.5,)
+    assert rates_from(torch.tensor([0.5, 0.25])) == (0.5, 0.25)
     assert all(type(rate) is float for rate in rates_from(np.array([1, 2])))
 
 
@@ -88,8 +95,8 @@ def test_what_is_no_rate_is_refused_with_its_rule(text, rule):
         parse_rates(text)
 
 
-@pytest.mark.parametrize("rates", [[], [True], ["x"], [None], [math.nan]])
+@pytest.mark.parametrize("rates", [[], [True], ["x"], [None], [math.nan], True, object(), 1j, np.float32(math.nan)])
 def test_sequences_without_rates_are_refused(rates):
-    """An empty sequence and what is no number are InputErrors."""
+    """An empty sequence and what is no number, alone or in a sequence, are InputErrors."""
     with pytest.raises(InputError, match="`lr` must"):
         rates_from(rates)

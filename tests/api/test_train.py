@@ -5,10 +5,12 @@ import csv
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import pacesetter as ps
 from pacesetter.errors import InputError, ParseError, StoreError
+from pacesetter.records import Outcome
 
 
 def test_train_leaves_weights_and_curve(tmp_path):
@@ -37,7 +39,7 @@ def test_train_leaves_weights_and_curve(tmp_path):
     assert [float(row["train_loss"]) for row in rows[:-1]] == lane.curve.train_loss.tolist()
     evaluated = {int(row["updates"]): float(row["valid_loss"]) for row in rows if row["valid_loss"]}
     assert evaluated == dict(zip(lane.curve.eval_steps.tolist(), lane.curve.valid_loss.tolist(), strict=True))
-    assert not list(tmp_path.glob("*.part"))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_train_equals_the_same_lane_of_compare():
@@ -66,8 +68,65 @@ def test_a_finished_study_is_not_trained_again(store, tmp_path):
     again = ps.train(**arguments, out=tmp_path / "a", progress=heard.append)
     assert again.cost == first.cost
     assert "finished" in heard[0].note
+    assert again.written == (tmp_path / "a" / "curve.csv",)
     with pytest.raises(InputError, match="`study` must be a new name to leave weights"):
         ps.train(**arguments, out=tmp_path / "b")
+
+
+def test_weights_of_another_run_are_not_taken_for_those_of_a_finished_study(store, tmp_path):
+    """A finished study refuses a folder that holds another run's weights, or what is no weights at all."""
+    arguments = {"task": "quadratic", "recipe": "sgd lr=0.05", "steps": 20, "store": store}
+    ps.train(**arguments, study="s", out=tmp_path / "a")
+    ps.train(**arguments, study="t", out=tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "weights.safetensors").write_bytes(b"\xff" * 20)
+    for folder in ("b", "c"):
+        before = (tmp_path / folder / "weights.safetensors").read_bytes()
+        with pytest.raises(InputError, match=r"got study='s', which has finished, and .* is not of it"):
+            ps.train(**arguments, study="s", out=tmp_path / folder)
+        assert (tmp_path / folder / "weights.safetensors").read_bytes() == before
+
+
+def test_a_run_that_diverges_leaves_no_weights(store, tmp_path):
+    """Only what this run wrote is told, and an older run's weights do not stay beside its curve."""
+    good = ps.train("quadratic", "sgd lr=0.05", steps=20, out=tmp_path)
+    assert {path.name for path in good.written} == {"weights.safetensors", "curve.csv"}
+    bad = ps.train("quadratic", "sgd lr=10", steps=20, out=tmp_path)
+    assert bad.lanes[0].outcome is Outcome.DIVERGED
+    assert bad.written == (tmp_path / "curve.csv",)
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_an_interrupted_run_leaves_an_older_ones_files_alone(store, tmp_path):
+    """Until a run ends, weights and curve in its folder are both the older run's."""
+    folder = tmp_path / "out"
+    ps.train("quadratic", "sgd lr=0.05", steps=20, out=folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def stop(progress):
+        if progress.steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ps.train("quadratic", "sgd lr=0.01", steps=20, store=store, out=folder, engine="looped", progress=stop)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert set(before) == {"weights.safetensors", "curve.csv"}
+
+
+def test_a_folder_may_follow_from_the_studys_name(store, tmp_path):
+    """`out` as a function gives each study its own folder, also before the name is known."""
+    for number in (1, 2):
+        study = ps.train("quadratic", "sgd lr=0.05", steps=20, store=store, out=lambda name: tmp_path / "runs" / name)
+        assert study.name == f"quadratic-{number}"
+        assert set(study.written) == set((tmp_path / "runs" / study.name).iterdir())
+    with safe_open(study.written[0], framework="pt") as file:
+        assert file.metadata() == {
+            "task": "quadratic",
+            "study": "quadratic-2",
+            "recipe": "sgd lr=0.05 constant",
+            "seed": "0",
+            "total_steps": "20",
+        }
 
 
 def test_a_study_of_another_recipe_is_refused(store):

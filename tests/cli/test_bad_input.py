@@ -6,7 +6,7 @@ import pytest
 
 CASES = {
     "unknown command": (["comapre"], "did you mean `compare`"),
-    "unknown option": (["compare", "--optimiser", "adam"], "--optimizer"),
+    "unknown option": (["compare", "--optimiser", "adam"], "No such option '--optimiser'"),
     "rate 0": (["compare", "--lr", "0"], "`lr` must be finite and above 0, got lr=0.0"),
     "negative rate": (["compare", "--lr", "-1"], "`lr` must be finite and above 0, got lr=-1.0"),
     "rate NaN": (["compare", "--lr", "nan"], "`lr` must be finite and above 0, got lr=nan"),
@@ -19,33 +19,44 @@ CASES = {
     "negative seed": (["compare", "--seed", "-1"], "`seed` must be at least 0, got seed=-1"),
     "unknown optimizer": (["compare", "--optimizer", "adm"], "did you mean `adam`"),
     "unknown schedule": (["compare", "--schedule", "cosin"], "did you mean `cosine`"),
-    "unknown argument": (["compare", "--optimizer", "adam(beta3=1)"], "beta3"),
+    "unknown argument": (
+        ["compare", "--optimizer", "adam(beta3=1)"],
+        "`beta3` is no argument of `adam`",
+    ),
     "rate in a strategy": (["compare", "--strategy", "sgd lr=1 cosine"], "must not have a rate"),
     "unknown task": (["compare", "digits-mpl"], "did you mean `digits-mlp`"),
-    "no such file": (["compare", "nothing.py:task"], "nothing.py"),
-    "no such name": (["compare", "tasks.py:tsk"], "did you mean"),
-    "no such module": (["compare", "no.such.module:task"], "no.such.module"),
-    "broken file": (["compare", "broken.py:task"], "broken.py"),
-    "model of another shape": (["compare", "tasks.py:wrong_shape"], "`model`"),
+    "no such file": (["compare", "nothing.py:task"], "`task` must name a file that exists, got task='nothing.py:task'"),
+    "no such name": (["compare", "tasks.py:tsk"], "no `tsk` there: did you mean `task`"),
+    "no such module": (["compare", "no.such.module:task"], "`task` must name a module that can be imported"),
+    "broken file": (["compare", "broken.py:task"], "ZeroDivisionError: division by zero in broken.py, line 2"),
+    "model of another shape": (
+        ["compare", "tasks.py:wrong_shape"],
+        "`model` could not be run on a batch of shape",
+    ),
     "loss that is no scalar": (["compare", "tasks.py:vector_loss"], "`loss` must give a scalar"),
-    "data with NaN": (["compare", "tasks.py:nan_data"], "`train`"),
-    "no data": (["compare", "tasks.py:empty_data"], "`train`"),
-    "batch larger than the data": (["compare", "tasks.py:large_batch"], "`batch_size`"),
+    "data with NaN": (["compare", "tasks.py:nan_data"], "`train` must not hold NaN, got NaN in tensor 0"),
+    "no data": (["compare", "tasks.py:empty_data"], "`train` must hold at least one example"),
+    "batch larger than the data": (["compare", "tasks.py:large_batch"], "got batch_size=1000 and 64 examples"),
     "out that is a file": (["compare", "--out", "tasks.py"], "`out` must be a place that can be written to"),
     "out that cannot be": (["compare", "--out", "/proc/nowhere"], "`out` must be a place that can be written to"),
     "json that cannot be": (
         ["compare", "--json", "no/such/folder/a.json"],
-        "`json` must be a file that can be written",
+        "`json` must be a place that can be written to",
     ),
     "store that is no URL": (["compare", "--store", "studies.db"], "sqlite:///studies.db"),
     "store that is a text": (["compare", "--store", "sqlite:///tasks.py"], "that is not a SQLite file"),
     "store of others": (["compare", "--store", "sqlite:///other.db"], "another program's database"),
     "store without a folder": (["compare", "--store", "sqlite:///no/folder/a.db"], "`store` must lie in a folder"),
     "study with a slash": (["compare", "--study", "a/b"], "`study` must be a name without slashes"),
-    "unknown engine": (["compare", "--engine", "fast"], "`engine` must be auto, vectorised or looped"),
-    "unknown device": (["compare", "quadratic", "--device", "abacus"], "`device` must"),
+    "unknown engine": (["compare", "--engine", "vectorized"], "did you mean `vectorised`"),
+    "unknown device": (
+        ["compare", "quadratic", "--device", "abacus"],
+        "`device` must be one that this machine has",
+    ),
     "unknown executor": (["compare", "--executor", "ray"], "`executor` must be local"),
-    "no recipe": (["train"], "--recipe"),
+    "no recipe": (["train"], "Missing option '--recipe'"),
+    "unknown task to train": (["train", "quadratik", "--recipe", "sgd lr=0.1"], "did you mean `quadratic`"),
+    "wrong task to train": (["train", "tasks.py:vector_loss", "--recipe", "sgd lr=0.1"], "`loss` must give a scalar"),
     "recipe without a rate": (["train", "--recipe", "adam cosine"], "must have its rate"),
     "nothing to list": (["studies"], "`store` must exist"),
     "nothing to show": (["show", "x"], "`store` must exist"),
@@ -70,6 +81,26 @@ def test_bad_input_ends_with_2_and_a_sentence(name, cli, tmp_path):
     assert "Traceback" not in ran.err
     assert ran.out.replace("a task file may print what it likes\n", "") == ""
     assert not (tmp_path / "pacesetter-out").exists()
+    assert list_studies(tmp_path) == []
+
+
+def list_studies(folder):
+    """The studies in the default store, none if there is no store."""
+    from pacesetter import Study
+    from pacesetter.errors import StoreError
+
+    try:
+        return Study.summaries(f"sqlite:///{folder / 'pacesetter.db'}")
+    except StoreError:
+        return []
+
+
+@pytest.mark.parametrize("command", [["compare"], ["train", "--recipe", "sgd lr=0.1"]])
+def test_an_unknown_task_leaves_nothing(cli, tmp_path, command):
+    """A misspelt task makes neither a store nor a folder."""
+    before = set(tmp_path.iterdir())
+    assert cli(*command, "quadratik", "--out", "new/folder").code == 2
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_a_file_that_fails_names_its_own_line(cli, tmp_path):
@@ -77,8 +108,7 @@ def test_a_file_that_fails_names_its_own_line(cli, tmp_path):
     (tmp_path / "broken.py").write_text("x = 1\n\ny = x / 0\n", encoding="utf-8")
     ran = cli("compare", "broken.py:task")
     assert ran.code == 2
-    assert "broken.py" in ran.err
-    assert "line 3" in ran.err or "broken.py:3" in ran.err
+    assert "in broken.py, line 3" in ran.err
 
 
 def test_studies_that_are_not_there(cli, quick):
@@ -89,7 +119,7 @@ def test_studies_that_are_not_there(cli, quick):
         (["show", "mine", "--lane", "4"], "`lane` must be from 0 to 3 in study mine, got lane=4"),
         (["show", "mine", "--lane", "-1"], "`lane` must be from 0 to 3"),
         (["export", "mine", "lanes.xls"], "must end in .csv, .json, .parquet"),
-        (["export", "mine", "no/x/../../tasks.py/lanes.csv"], "must be writable"),
+        (["export", "mine", "no/x/../../tasks.py/lanes.csv"], "`path` must be a place that can be written to"),
         (["report", "mine", "--out", "tasks.py"], "`out` must be a place that can be written to"),
         (["compare", *quick, "--study", "mine", "--steps", "21"], "`steps` must be that of study mine"),
     ]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
+from pacesetter.store import Store
 
 TOTAL = 440
 
@@ -38,6 +39,11 @@ def part_of(start: int, updates: int, *, evaluate: bool = True, width: int = 0, 
         valid_spread=0.25,
         path=generator.random((updates + (start == 0), width)) if width else None,
     )
+
+
+def append(store: Store, name: str, lane: Lane, part: Curve, outcome: Outcome, message: str = "") -> None:
+    """Add to one lane alone."""
+    store.append_many(name, [(lane, part, outcome, message)])
 
 
 def bits(curve: Curve) -> dict[str, object]:

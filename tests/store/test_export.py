@@ -209,10 +209,13 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(
     (open_folder / "folder.csv").mkdir()
     (open_folder / "file").touch()
     for place in ("folder.csv", "file/s.csv"):
-        with pytest.raises(StoreError, match="`path` must be writable"):
+        with pytest.raises(StoreError, match="`path` must be a place that can be written to"):
             export(study(), open_folder / place)
     open_folder.chmod(0o555)
-    with ordinary_user(), pytest.raises(StoreError, match=r"`path` must be writable.*Permission denied"):
+    with (
+        ordinary_user(),
+        pytest.raises(StoreError, match=r"`path` must be a place that can be written to.*Permission denied"),
+    ):
         export(study(), open_folder / "s.csv")
     assert sorted(place.name for place in open_folder.iterdir()) == ["file", "folder.csv"]
     assert not any((open_folder / "folder.csv").iterdir())

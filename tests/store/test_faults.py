@@ -15,7 +15,7 @@ import pytest
 from pacesetter.errors import StoreError
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.store import Store
-from tests.store.studies import bits, lanes_of, part_of, study_of
+from tests.store.studies import append, bits, lanes_of, part_of, study_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ WRITER = """
     import sys
     from pacesetter.records import Outcome
     from pacesetter.store import Store
-    from tests.store.studies import lanes_of, part_of, study_of
+    from tests.store.studies import append, lanes_of, part_of, study_of
 
     url, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     lanes = lanes_of(8)
@@ -60,7 +60,7 @@ def test_a_killed_writer_loses_nothing_that_was_appended(tmp_path: Path) -> None
         for record in records:
             assert record.curve.steps == reached
             assert record.curve.train_loss.tolist() == [part_of(k, 1).train_loss[0] for k in range(reached)]
-        store.append("s", records[0].lane, part_of(reached, 1), Outcome.RUNNING, "")
+        append(store, "s", records[0].lane, part_of(reached, 1), Outcome.RUNNING, "")
 
 
 @pytest.mark.parametrize("large", ["append", "create"])
@@ -124,24 +124,21 @@ def test_two_stores_cannot_weave_two_curves_into_one(tmp_path: Path) -> None:
     url, lane = f"sqlite:///{tmp_path}/a.db", lanes_of(1)[0]
     with Store.open(url) as one, Store.open(url) as two:
         one.create(study_of("s", [lane]))
-        one.append("s", lane, part_of(0, 0), Outcome.RUNNING, "")
+        append(one, "s", lane, part_of(0, 0), Outcome.RUNNING, "")
         with pytest.raises(ValueError, match="is another process training this study"):
-            two.append("s", lane, part_of(0, 0), Outcome.RUNNING, "")
-        two.append("s", lane, part_of(0, 5), Outcome.RUNNING, "")
+            append(two, "s", lane, part_of(0, 0), Outcome.RUNNING, "")
+        append(two, "s", lane, part_of(0, 5), Outcome.RUNNING, "")
         assert one.load("s").lanes[0].curve.steps == 5
 
 
-def test_one_store_sees_what_another_deletes_and_adds(tmp_path: Path) -> None:
-    """A study that another process made anew under the same name is not mistaken for the old one."""
+def test_one_store_sees_what_another_adds(tmp_path: Path) -> None:
+    """Lanes that another process has added since are known at the next append."""
     url, lanes = f"sqlite:///{tmp_path}/a.db", lanes_of(3)
     with Store.open(url) as one, Store.open(url) as two:
         one.create(study_of("s", lanes[:2]))
-        one.append("s", lanes[0], part_of(0, 0), Outcome.RUNNING, "")
+        append(one, "s", lanes[0], part_of(0, 0), Outcome.RUNNING)
         two.add_lanes("s", lanes[2:])
-        one.append("s", lanes[2], part_of(0, 0), Outcome.RUNNING, "")
-        two.delete("s")
-        two.create(study_of("s", lanes[::-1]))
-        one.append("s", lanes[0], part_of(0, 7), Outcome.RUNNING, "")
+        append(one, "s", lanes[2], part_of(0, 7), Outcome.RUNNING)
         assert [record.curve.steps for record in two.load("s").lanes] == [0, 0, 7]
 
 
@@ -164,9 +161,9 @@ def test_a_locked_store_is_reported(tmp_path: Path) -> None:
         store.create(study_of("s", [lane]))
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"must be free to write.*0 of 1 lanes ended"):
-            store.append("s", lane, part_of(0, 1), Outcome.RUNNING, "")
+            append(store, "s", lane, part_of(0, 1), Outcome.RUNNING, "")
         other.rollback()
-        store.append("s", lane, part_of(0, 1), Outcome.RUNNING, "")
+        append(store, "s", lane, part_of(0, 1), Outcome.RUNNING, "")
 
 
 def test_an_interrupt_inside_a_call_leaves_nothing_half_done() -> None:
@@ -182,7 +179,7 @@ def test_an_interrupt_inside_a_call_leaves_nothing_half_done() -> None:
         with pytest.raises(KeyboardInterrupt):
             store.append_many("s", parts())
         assert store.load("s").cost.lane_steps == 0
-        store.append("s", lanes[0], part_of(0, 1), Outcome.RUNNING, "")
+        append(store, "s", lanes[0], part_of(0, 1), Outcome.RUNNING, "")
 
 
 @pytest.mark.parametrize("url", ["pacesetter.db", "postgresql://host/db", "sqlite:///", "", "sqlite:pacesetter.db"])
@@ -314,10 +311,10 @@ def test_a_read_only_store_can_be_read_and_refuses_changes(
         assert store.load("s").lanes[0].curve.steps == 200
         changes: list[Callable[[], object]] = [
             lambda: store.create(study_of("t", [])),
-            lambda: store.append("s", lane, part_of(200, 1), Outcome.RUNNING, ""),
-            lambda: store.update("s", plan={}),
+            lambda: append(store, "s", lane, part_of(200, 1), Outcome.RUNNING, ""),
+            lambda: store.update("s", surface={}),
             lambda: store.restart("s", [lane]),
-            lambda: store.delete("s"),
+            lambda: store.save_state("s", 1, b""),
         ]
         for change in changes:
             with pytest.raises(StoreError, match="`store` must be writable"):

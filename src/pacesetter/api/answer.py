@@ -1,6 +1,6 @@
 """The Answer a person holds."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pacesetter import records
@@ -16,53 +16,83 @@ __all__ = ["Answer"]
 class Answer:
     """The answer for one strategy: an optimizer and a schedule, at their own best learning rate.
 
-    optimizer, schedule: their text forms.
-    best_tried: the rate with the lowest mean validation loss over seeds; None when no rate learned.
-    lr: the claim; None when it cannot be made, and a finding says why.
-    interval: (low, high), holds the best rate at level `confidence`; None with too few seeds or without a claim.
-    equivalent: tried rates that cannot be told apart from the best, ascending.
-    safe_range: tried rates around the best that lose little; None when nothing learned.
-    stability_edge: (largest rate known good, smallest known to diverge); None when none diverged.
-    valid_loss: mean over seeds of the last validation loss at `best_tried`.
-    findings: the judgements on this strategy, each with a sentence.
+    record: the same as plain facts, with the recipe as text.
     cost: lane steps, full trainings and seconds that went into this strategy (of the seconds, its share by steps).
-    recipe_text: what `Recipe.parse` reads; None without a claim.
     """
 
-    optimizer: str
-    schedule: str
-    best_tried: float | None
-    lr: float | None
-    interval: tuple[float, float] | None
-    equivalent: tuple[float, ...]
-    safe_range: tuple[float, float] | None
-    stability_edge: tuple[float, float] | None
-    valid_loss: float | None
-    confidence: float
-    findings: tuple[Finding, ...]
+    record: records.Answer
     cost: Cost
-    recipe_text: str | None
 
     @classmethod
-    def of(cls, answer: records.Answer, study: StudyRecord) -> "Answer":
-        """The answer as it is held, with what it cost in `study`."""
-        values = {field.name: getattr(answer, field.name) for field in fields(answer)}
-        recipe = values.pop("recipe")
-        return cls(**values, recipe_text=recipe, cost=_cost(answer, study))
+    def of(cls, record: records.Answer, study: StudyRecord) -> "Answer":
+        """The answer with what it cost in `study`."""
+        strategy = (record.optimizer, record.schedule)
+        steps = sum(lane.curve.steps for lane in study.lanes if lane.lane.strategy == strategy)
+        whole = study.cost
+        share = steps / whole.lane_steps if whole.lane_steps else 0.0
+        return cls(record, Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share))
+
+    @property
+    def optimizer(self) -> str:
+        """The rule's text form."""
+        return self.record.optimizer
+
+    @property
+    def schedule(self) -> str:
+        """The schedule's text form."""
+        return self.record.schedule
+
+    @property
+    def best_tried(self) -> float | None:
+        """The rate with the lowest mean validation loss over seeds; None when no rate learned."""
+        return self.record.best_tried
+
+    @property
+    def lr(self) -> float | None:
+        """The claim; None when it cannot be made, and a finding says why."""
+        return self.record.lr
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high), which holds the best rate at level `confidence`; None with too few seeds or without a claim."""
+        return self.record.interval
+
+    @property
+    def confidence(self) -> float:
+        """The level of `interval`."""
+        return self.record.confidence
+
+    @property
+    def equivalent(self) -> tuple[float, ...]:
+        """Tried rates that cannot be told apart from the best, ascending, the best among them.
+
+        Telling apart takes two seeds: with one it is empty, although `best_tried` is there.
+        """
+        return self.record.equivalent
+
+    @property
+    def safe_range(self) -> tuple[float, float] | None:
+        """Tried rates around the best that lose little; None when nothing learned."""
+        return self.record.safe_range
+
+    @property
+    def stability_edge(self) -> tuple[float, float] | None:
+        """(largest rate known good, smallest known to diverge); None when none diverged."""
+        return self.record.stability_edge
+
+    @property
+    def valid_loss(self) -> float | None:
+        """Mean over seeds of the last validation loss at `best_tried`."""
+        return self.record.valid_loss
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The judgements on this strategy, each with a sentence."""
+        return self.record.findings
 
     @property
     def recipe(self) -> "Recipe | None":
         """The recipe to use, as in `answer.recipe.to_torch(params, total_steps)`; None without a claim."""
-        if self.recipe_text is None:
-            return None
         from pacesetter.recipes import Recipe
 
-        return Recipe.parse(self.recipe_text)
-
-
-def _cost(answer: records.Answer, study: StudyRecord) -> Cost:
-    strategy = (answer.optimizer, answer.schedule)
-    steps = sum(record.curve.steps for record in study.lanes if record.lane.strategy == strategy)
-    whole = study.cost
-    share = steps / whole.lane_steps if whole.lane_steps else 0.0
-    return Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share)
+        return None if self.record.recipe is None else Recipe.parse(self.record.recipe)

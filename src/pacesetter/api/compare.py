@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pacesetter.api.output import prepare_folder, write_report
-from pacesetter.api.packages import require
+from pacesetter.api.output import write_report
 from pacesetter.api.progress import Listener
 from pacesetter.api.question import Question, load_task
 from pacesetter.api.study import Study
 from pacesetter.api.work import Settings, measure
+from pacesetter.files import check_folder
+from pacesetter.packages import require
 
 if TYPE_CHECKING:
     from pacesetter.optimizers import Rule
@@ -76,9 +77,10 @@ def compare(
     """
     settings = Settings(store, study, device, engine, executor)
     question = Question.read(lr, optimizers, schedules, strategies, seeds, seed)
-    folder = None if out is None else prepare_folder(out)
-    if folder is not None:
+    if out is not None:
         require("report")
     loaded, total_steps = load_task(task, steps)
-    record = measure(loaded, question.grid(total_steps), settings, progress)
+    grid = question.grid(total_steps)
+    folder = None if out is None else check_folder(out, "out")
+    record = measure(loaded, grid, settings, progress)
     return Study(record, store, () if folder is None else write_report(record, folder))

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
+from pacesetter.api import defaults
 from pacesetter.errors import InputError
 
-__all__ = ["DEFAULT_GRID", "log_grid", "parse_rates", "rates_from"]
+__all__ = ["log_grid", "parse_rates", "rates_from"]
 
-# From far too low to divergent for every rule that ships, with default settings, on tasks of ordinary scale.
-DEFAULT_GRID = "1e-5:10:2"
 # Finer than this, neighbours differ by less than 0.3 %: no training run tells them apart.
 MOST_PER_DECADE = 1000
 # Rates with more digits print long, and say nothing that a neighbouring rate does not.
@@ -55,7 +55,7 @@ def log_grid(low: float, high: float, per_decade: int = 2) -> tuple[float, ...]:
     return tuple(sorted({float(low), *(float(f"{rate:.{SIGNIFICANT_DIGITS}g}") for rate in inner), float(high)}))
 
 
-def check_rate(value: float, name: str = "lr") -> float:
+def check_rate(value: Any, name: str = "lr") -> float:
     """`value` as a float, when it can be a learning rate.
 
     Raises:
@@ -94,16 +94,17 @@ def parse_rates(text: str) -> tuple[float, ...]:
 
 
 def rates_from(rates: str | float | Iterable[float] | None) -> tuple[float, ...]:
-    """The rates to try, checked: from text, one number, a sequence (a numpy array too), or None for the default grid.
+    """The rates to try, checked: from text, one number, a sequence (an array too), or None for the default grid.
 
     Raises:
         InputError: there is none, one is not finite and above 0, or one is given twice.
     """
     if rates is None:
-        return parse_rates(DEFAULT_GRID)
+        return parse_rates(defaults.GRID)
     if isinstance(rates, str):
         return parse_rates(rates)
-    if isinstance(rates, int | float):
+    # A single one: a number of Python's, of numpy's, or a tensor without axes.
+    if not isinstance(rates, Iterable) or getattr(rates, "ndim", 1) == 0:
         return (check_rate(rates),)
     checked = tuple(check_rate(rate) for rate in rates)
     if not checked:

@@ -1,43 +1,20 @@
-"""Files that people asked for: found unwritable before training, and written after it."""
+"""Files about a study, and what they and it are called."""
 
 import csv
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from pacesetter.api.packages import require
-from pacesetter.errors import StoreError
+from pacesetter.api import defaults
+from pacesetter.files import whole
+from pacesetter.packages import require
 from pacesetter.records import Curve, StudyRecord
 
-__all__ = ["prepare_folder", "slug", "write_curve", "write_report", "writing"]
+__all__ = ["own_folder", "slug", "write_curve", "write_report"]
 
 
-def prepare_folder(folder: str | Path, name: str = "out") -> Path:
-    """`folder`, made if need be and tried by writing to it.
-
-    Raises:
-        StoreError: it is a file, or cannot be made or written to.
-    """
-    path = Path(folder)
-    with writing(path, name):
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    return path
-
-
-@contextmanager
-def writing(path: Path, name: str = "out") -> Iterator[None]:
-    """An operating system's error inside becomes a StoreError that names `path` and the option `name`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(
-            f"`{name}` must be a place that can be written to, got {name}={str(path)!r} ({reason}): name another"
-        ) from error
+def own_folder(study: str) -> Path:
+    """Where files about a study go when nobody says."""
+    return Path(defaults.OUT) / slug(study)
 
 
 def write_report(record: StudyRecord, folder: Path) -> list[Path]:
@@ -45,8 +22,7 @@ def write_report(record: StudyRecord, folder: Path) -> list[Path]:
     require("report")
     from pacesetter.report import page, pictures
 
-    with writing(folder):
-        return [page.write_html(record, folder / "report.html"), *pictures.write_pngs(record, folder)]
+    return [page.write_html(record, folder / "report.html"), *pictures.write_pngs(record, folder)]
 
 
 def write_curve(curve: Curve, path: Path) -> Path:
@@ -56,7 +32,7 @@ def write_curve(curve: Curve, path: Path) -> Path:
     as they are; what was not measured there is empty.
     """
     evaluations = {int(step): index for index, step in enumerate(curve.eval_steps)}
-    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+    with whole(path, "out") as beside, beside.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["updates", "lr", "train_loss", "grad_norm", "valid_loss", *curve.metrics])
         for updates in range(curve.steps + 1):

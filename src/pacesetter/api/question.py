@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pacesetter.api.grid import rates_from
 from pacesetter.errors import InputError
+from pacesetter.packages import require
 from pacesetter.search import Grid
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def load_task(task: "str | Task", steps: int | None) -> "tuple[Task, int]":
     """The task, and the length to train it: `steps`, or the task's own."""
     if steps is not None:
         steps = whole(steps, "steps", 1)
+    require("train")
     from pacesetter import tasks
     from pacesetter.tasks._task import Task
 

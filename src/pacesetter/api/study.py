@@ -4,17 +4,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pacesetter.api import defaults
 from pacesetter.api.answer import Answer
-from pacesetter.api.output import prepare_folder, writing
-from pacesetter.api.packages import require
+from pacesetter.files import check_folder
+from pacesetter.packages import require
 from pacesetter.records import Cost, Finding, LaneRecord, Outcome, StudyRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import RenderableType
 
     from pacesetter.store import StudySummary
 
-__all__ = ["Study"]
+__all__ = ["Study", "summaries_to_json"]
 
 
 class Study:
@@ -23,6 +25,8 @@ class Study:
     record: everything that is known, as plain facts.
     store: the URL of the store it lies in; None when it lives in this process only.
     written: files that the verb which made it has written into `out`.
+
+    `rich` prints it: `rich.print(study)` is what `study.show()` does.
     """
 
     def __init__(self, record: StudyRecord, store: str | None = None, written: Iterable[Path] = ()) -> None:
@@ -32,10 +36,11 @@ class Study:
         self.written = tuple(written)
 
     @classmethod
-    def load(cls, name: str, store: str = "sqlite:///pacesetter.db") -> "Study":
-        """Read the study `name` from a store, also while another process trains it.
+    def load(cls, name: str, store: str = defaults.STORE) -> "Study":
+        """Read the study `name` from a store, also while another process trains it; torch is not needed.
 
         Raises:
+            MissingPackage: the extra `store` is not installed.
             StoreError: there is no store at that URL.
             UnknownName: the store has no study of that name.
 
@@ -43,7 +48,7 @@ class Study:
             study = ps.Study.load("digits-mlp-1")
             study.answers[0].lr
         """
-        require("train")
+        require("store")
         from pacesetter import findings
         from pacesetter.store import Store
 
@@ -51,9 +56,9 @@ class Study:
             return cls(findings.judge(opened.load(name)), store)
 
     @staticmethod
-    def summaries(store: str = "sqlite:///pacesetter.db") -> "list[StudySummary]":
+    def summaries(store: str = defaults.STORE) -> "list[StudySummary]":
         """One line about each study of a store, oldest first; StoreError when there is no store at that URL."""
-        require("train")
+        require("store")
         from pacesetter.store import Store
 
         with Store.open(store, must_exist=True) as opened:
@@ -112,27 +117,47 @@ class Study:
         require("report")
         from pacesetter.report import page
 
-        with writing(Path(path), "path"):
-            return page.write_html(self.record, Path(path))
+        return page.write_html(self.record, path)
 
     def pictures(self, folder: str | Path) -> list[Path]:
         """Write each panel that is a picture as a PNG file into `folder`; the paths written."""
         require("report")
         from pacesetter.report import pictures
 
-        with writing(Path(folder), "folder"):
-            return pictures.write_pngs(self.record, prepare_folder(folder, "folder"))
+        return pictures.write_pngs(self.record, check_folder(folder, "folder"))
+
+    def script(self, lane: int) -> str:
+        """Python source that trains lane number `lane` (from 0) again, in plain PyTorch.
+
+        InputError: there is no such lane, it made no update, or its task was given as an object.
+        """
+        from pacesetter.report.script import script
+
+        return script(self.record, lane)
 
     def show(self) -> None:
         """Print answers, strategies and findings."""
         from rich.console import Console
 
+        Console().print(self)
+
+    def __rich__(self) -> "RenderableType":
+        """What `rich` prints: answers, strategies and findings."""
         from pacesetter.report import terminal
 
-        Console().print(terminal.render(self.record))
+        return terminal.render(self.record)
 
     def __repr__(self) -> str:
         """Name, task and how the lanes ended."""
         counts = {outcome: sum(r.outcome is outcome for r in self.lanes) for outcome in Outcome}
         ends = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
         return f"Study({self.name!r}: {self.record.task}, {len(self.lanes)} lanes, {ends})"
+
+
+def summaries_to_json(summaries: "Iterable[StudySummary]") -> str:
+    """The document of `pacesetter studies --json`: strict JSON text."""
+    from dataclasses import asdict
+
+    from pacesetter.store import to_json
+
+    return to_json({"studies": [asdict(summary) for summary in summaries]})

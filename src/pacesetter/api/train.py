@@ -1,16 +1,16 @@
 """Train with the recipe that was chosen: a study of one lane, which leaves its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pacesetter.api.output import prepare_folder, write_curve, writing
-from pacesetter.api.packages import require
-from pacesetter.api.progress import Listener
+from pacesetter.api.output import slug, write_curve
+from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.question import Question, load_task
 from pacesetter.api.study import Study
 from pacesetter.api.work import Settings, measure
 from pacesetter.errors import InputError
+from pacesetter.files import check_folder, whole, writing
 from pacesetter.records import Lane, Outcome
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 WEIGHTS, CURVE = "weights.safetensors", "curve.csv"
+
+Folder = str | Path
 
 
 def train(
@@ -33,7 +35,7 @@ def train(
     device: str = "cpu",
     engine: str = "auto",
     executor: str = "local",
-    out: str | Path | None = None,
+    out: Folder | Callable[[str], Folder] | None = None,
     progress: Listener | None = None,
 ) -> Study:
     """Train one recipe, and leave the weights and the curve.
@@ -50,15 +52,16 @@ def train(
         device: `cpu` or `cuda`.
         engine: `auto`, `vectorised` or `looped`.
         executor: `local`.
-        out: a folder for `weights.safetensors` (the state of the trained model) and `curve.csv`; found unwritable
-            before training. None leaves neither.
+        out: a folder for `weights.safetensors` (the state of the trained model) and `curve.csv`, or a function that
+            gives one for the study's name; found unwritable before training. What an earlier run left there is
+            replaced: a run that diverges leaves its curve alone. None leaves neither.
         progress: called with a `Progress` at the start, at every evaluation and at the end.
 
     Returns:
         the study of one lane.
 
     Raises:
-        InputError: an argument is wrong, or the study holds another recipe or has finished without leaving weights
+        InputError: an argument is wrong, or the study holds another recipe or has finished without leaving its weights
             in `out` (they are kept by the run that trains them).
         KeyboardInterrupt: Ctrl-C; with a `store`, everything measured is in it.
 
@@ -69,26 +72,78 @@ def train(
     """
     settings = Settings(store, study, device, engine, executor)
     question = Question.of_recipe(recipe, seed)
-    folder = None if out is None else prepare_folder(out)
     loaded, total_steps = load_task(task, steps)
     grid = question.grid(total_steps)
     (lane,) = grid.ask(())
-    require("train")
-    _refuse_what_has_been(settings, lane, folder)
+    files = None if out is None else _Files(out, loaded.name, study, progress)
+    if files is not None:
+        check_folder(files.folder, "out")
+    _refuse_what_has_been(settings, lane, files)
+    if files is None:
+        return Study(measure(loaded, grid, settings, progress), store)
+    record = measure(loaded, grid, settings, files, files.keep_weights)
+    (trained,) = record.lanes
+    if trained.outcome is not Outcome.FINISHED:
+        # Weights that lie there are another run's, and must not be taken for those of the curve.
+        with writing(files.folder, "out"):
+            (files.folder / WEIGHTS).unlink(missing_ok=True)
+    files.written.append(write_curve(trained.curve, files.folder / CURVE))
+    return Study(record, store, files.written)
 
-    def keep(_: Lane, weights: Mapping[str, Any]) -> None:
-        if folder is not None:
-            _write_weights(weights, folder / WEIGHTS)
 
-    record = measure(loaded, grid, settings, progress, keep)
-    if folder is None:
-        return Study(record, store)
-    write_curve(record.lanes[0].curve, folder / CURVE)
-    return Study(record, store, (path for path in (folder / WEIGHTS, folder / CURVE) if path.exists()))
+class _Files:
+    """What one run leaves in its folder; a listener, because a new study's name is known once it begins."""
+
+    def __init__(
+        self, out: Folder | Callable[[str], Folder], task: str, study: str | None, listener: Listener | None
+    ) -> None:
+        self._out, self._task, self._listener = out, task, listener
+        self._study = study or slug(task)
+        self.written: list[Path] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self._study = progress.study
+        if self._listener is not None:
+            self._listener(progress)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._out(self._study) if callable(self._out) else self._out)
+
+    def keep_weights(self, lane: Lane, weights: Mapping[str, Any]) -> None:
+        """Write tensors as safetensors: plain data, which executes nothing when it is read."""
+        from safetensors.torch import save
+
+        # Tied weights and slices of a bundle share memory, which the format does not have: each gets its own.
+        own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+        path = self.folder / WEIGHTS
+        with whole(path, "out") as beside:
+            beside.write_bytes(save(own, self._origin(lane)))
+        self.written.append(path)
+
+    def has_weights_of(self, lane: Lane) -> bool:
+        """Whether the weights that lie in the folder are those of this study's lane."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.folder / WEIGHTS, framework="numpy") as file:
+                return bool(file.metadata() == self._origin(lane))
+        except (OSError, SafetensorError):
+            return False
+
+    def _origin(self, lane: Lane) -> dict[str, str]:
+        """What the file says of itself: whose weights these are."""
+        return {
+            "task": self._task,
+            "study": self._study,
+            "recipe": lane.recipe,
+            "seed": str(lane.seed),
+            "total_steps": str(lane.total_steps),
+        }
 
 
-def _refuse_what_has_been(settings: Settings, lane: Lane, folder: Path | None) -> None:
-    """A study that exists must be of this very lane, and a finished one must have left its weights in `folder`."""
+def _refuse_what_has_been(settings: Settings, lane: Lane, files: _Files | None) -> None:
+    """A study that exists must be of this very lane, and a finished one must have left its weights among `files`."""
     from pacesetter.store import Store
 
     if settings.study is None or settings.store is None:
@@ -102,21 +157,8 @@ def _refuse_what_has_been(settings: Settings, lane: Lane, folder: Path | None) -
             f"`study` must be a new name or of this recipe, seed and length alone, got study={settings.study!r}: "
             "name another study"
         )
-    trained = record.lanes[0].outcome is Outcome.FINISHED
-    if trained and folder is not None and not (folder / WEIGHTS).exists():
+    if record.lanes[0].outcome is Outcome.FINISHED and files is not None and not files.has_weights_of(lane):
         raise InputError(
-            f"`study` must be a new name to leave weights, got study={settings.study!r}, which has finished, and there "
-            f"is no {folder / WEIGHTS}: weights are written by the run that trains them"
+            f"`study` must be a new name to leave weights, got study={settings.study!r}, which has finished, and "
+            f"{files.folder / WEIGHTS} is not of it: weights are written by the run that trains them"
         )
-
-
-def _write_weights(weights: Mapping[str, Any], path: Path) -> None:
-    """Write tensors as safetensors: plain data, which executes nothing when it is read."""
-    from safetensors.torch import save
-
-    # Tied weights and slices of a bundle share memory, which the format does not have: each gets its own.
-    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
-    beside = path.with_name(path.name + ".part")
-    with writing(path):
-        beside.write_bytes(save(own))
-        beside.replace(path)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pacesetter.api import provenance
 from pacesetter.api.output import slug
-from pacesetter.api.packages import require
 from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.tally import Clock, Count, Saver, steps_in
 from pacesetter.errors import InputError, StoreError
+from pacesetter.packages import require
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
 from pacesetter.search import Grid
 

@@ -2,6 +2,8 @@
 
 import click
 
+from pacesetter.api import defaults
+from pacesetter.cli.exits import NO_ANSWER
 from pacesetter.cli.options import WHOLE, training_options
 from pacesetter.cli.output import Output
 from pacesetter.cli.progress import Watch
@@ -10,15 +12,13 @@ from pacesetter.errors import WorkFailed
 
 __all__ = ["compare"]
 
-NO_ANSWER = 3
-
 
 @click.command(short_help="Compare rates, schedules and optimizers on one task.")
 @click.argument("task", default="digits-mlp")
 @click.option(
     "--lr",
     metavar="RATES",
-    default="1e-5:10:2",
+    default=defaults.GRID,
     show_default=True,
     help="LOW:HIGH:PER_DECADE, or a list such as 1e-3,3e-3,1e-2.",
 )
@@ -80,9 +80,8 @@ def compare(
             **options,  # type: ignore[arg-type]  # click gives each option under the keyword's own name and type
         )
     from pacesetter.cli.ending import finish, no_answer
-    from pacesetter.report import terminal
 
-    finish(study, output, terminal.render(study.record))
+    finish(study, output, study)
     if all(record.outcome == "failed" for record in study.lanes):
         raise WorkFailed(f"no lane could be trained: {study.lanes[0].message}")
     if not study.learned:

@@ -5,11 +5,10 @@ from typing import Any, TypeVar
 
 import click
 
+from pacesetter.api import defaults
 from pacesetter.errors import InputError
 
-__all__ = ["DEFAULT_STORE", "WHOLE", "json_option", "store_option", "training_options"]
-
-DEFAULT_STORE = "sqlite:///pacesetter.db"
+__all__ = ["WHOLE", "json_option", "store_option", "training_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,7 +29,7 @@ class _Whole(click.ParamType):  # type: ignore[type-arg]  # generic only since c
 WHOLE = _Whole()
 
 store_option = click.option(
-    "--store", metavar="URL", default=DEFAULT_STORE, show_default=True, help="The store that studies lie in."
+    "--store", metavar="URL", default=defaults.STORE, show_default=True, help="The store that studies lie in."
 )
 
 json_option = click.option(

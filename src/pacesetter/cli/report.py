@@ -2,15 +2,17 @@
 
 import click
 
+from pacesetter.api import defaults
 from pacesetter.cli.options import store_option
-from pacesetter.cli.output import default_folder, load_study
+from pacesetter.cli.output import load_study
+from pacesetter.files import check_folder
 
 __all__ = ["report"]
 
 
 @click.command(short_help="Write the page and pictures of a study.")
 @click.argument("study", required=False)
-@click.option("--out", metavar="DIR", help="Where to.  [default: pacesetter-out/ and the study's name]")
+@click.option("--out", metavar="DIR", help=f"Where to.  [default: {defaults.OUT}/ and the study's name]")
 @store_option
 def report(study: str | None, out: str | None, store: str) -> None:
     """Write report.html (one file, opens without a network) and pictures of a study, the newest when none is named.
@@ -20,8 +22,8 @@ def report(study: str | None, out: str | None, store: str) -> None:
       pacesetter report digits-mlp-1
       pacesetter report digits-mlp-1 --out results
     """
-    from pacesetter.api.output import prepare_folder, write_report
+    from pacesetter.api.output import own_folder, write_report
 
     found = load_study(study, store)
-    for path in write_report(found.record, prepare_folder(out or default_folder(found.name))):
+    for path in write_report(found.record, check_folder(out or own_folder(found.name), "out")):
         click.echo(f"written: {path}")

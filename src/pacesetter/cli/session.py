@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from pacesetter.cli.exits import INTERRUPTED
 from pacesetter.cli.progress import Watch
 
 __all__ = ["command_line", "keep_freed_memory", "training"]
 
-INTERRUPTED = 130
 # glibc's names for its settings (malloc.h), and the largest values it takes: memory that was freed stays with the
 # process, instead of being given back and faulted in again at every step. Large temporary tensors cost a third less.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

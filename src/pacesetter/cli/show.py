@@ -36,16 +36,12 @@ def show(
         raise InputError(f"`lane` must be from 0 to {len(found.lanes) - 1} in study {found.name}, got lane={lane}")
     output.write(found.to_json())
     if lane is not None and script:
-        from pacesetter.report.script import script as write_script
-
-        click.echo(write_script(found.record, lane), err=output.for_programs, nl=False)
+        click.echo(found.script(lane), err=output.for_programs, nl=False)
         return
     if output.for_programs:
         return
     if lane is None and not list_lanes:
-        from pacesetter.report import terminal
-
-        output.console.print(terminal.render(found.record))
+        output.console.print(found)
         return
     from pacesetter.cli import lanes
 

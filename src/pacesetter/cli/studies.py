@@ -1,12 +1,10 @@
 """`pacesetter studies`: what lies in the store."""
 
-from dataclasses import asdict
-
 import click
 
 from pacesetter.cli.options import json_option, store_option
 from pacesetter.cli.output import Output
-from pacesetter.cli.progress import duration
+from pacesetter.words import duration
 
 __all__ = ["studies"]
 
@@ -24,12 +22,11 @@ def studies(store: str, json_target: str | None) -> None:
     """
     from rich.table import Table
 
-    from pacesetter.api.study import Study
-    from pacesetter.store import to_json
+    from pacesetter.api.study import Study, summaries_to_json
 
     output = Output(json_target)
     summaries = Study.summaries(store)
-    output.write(to_json({"studies": [asdict(summary) for summary in summaries]}))
+    output.write(summaries_to_json(summaries))
     if output.for_programs:
         return
     if not summaries:

@@ -2,21 +2,21 @@
 
 import click
 
+from pacesetter.api import defaults
+from pacesetter.cli.exits import NO_ANSWER
 from pacesetter.cli.options import training_options
-from pacesetter.cli.output import Output, default_folder, new_name
+from pacesetter.cli.output import Output
 from pacesetter.cli.progress import Watch
 from pacesetter.cli.session import training
 from pacesetter.errors import WorkFailed
 
 __all__ = ["train"]
 
-NO_ANSWER = 3
-
 
 @click.command(short_help="Train one recipe; keep its weights and curve.")
 @click.argument("task", default="digits-mlp")
 @click.option("--recipe", metavar="RECIPE", required=True, help="Optimizer, rate and schedule, as in the examples.")
-@click.option("--out", metavar="DIR", help="Where both are left.  [default: pacesetter-out/ and the study's name]")
+@click.option("--out", metavar="DIR", help=f"Where both are left.  [default: {defaults.OUT}/ and the study's name]")
 @training_options
 def train(
     task: str,
@@ -24,7 +24,6 @@ def train(
     out: str | None,
     json_target: str | None,
     store: str,
-    study: str | None,
     **options: object,
 ) -> int:
     """Train one recipe; leaves weights.safetensors and curve.csv in --out, and the curve in the store.
@@ -36,15 +35,14 @@ def train(
     """
     output, watch = Output(json_target), Watch()
     with output.guarded(), training(watch, store):
+        from pacesetter.api.output import own_folder
         from pacesetter.api.train import train as run
 
-        name = study or new_name(task, store)
         done = run(
             task,
             recipe,
             store=store,
-            study=name,
-            out=out or default_folder(name),
+            out=out or own_folder,
             progress=watch,
             **options,  # type: ignore[arg-type]  # click gives each option under the keyword's own name and type
         )

@@ -1,12 +1,5 @@
 """Studies that outlive a process: a SQLite file that is written while they run, and what it can be exported to."""
 
-from pacesetter.errors import MissingPackage
-
-try:
-    import sqlalchemy as _sqlalchemy  # noqa: F401  (only to say in our words when it is missing)
-except ImportError as error:
-    raise MissingPackage.of("sqlalchemy", "train", "keeping studies") from error
-
 from pacesetter.store._store import Store, StudySummary
 from pacesetter.store.document import answer_document, compare_document, cost_document, to_json
 from pacesetter.store.export import export, to_frame, to_rows

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.exc import DBAPIError
 
 from pacesetter.errors import InputError, StoreError
-from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
+from pacesetter.records import Lane, LaneRecord, Outcome, StudyRecord
 from pacesetter.store import _rows
 from pacesetter.store._curves import unpack
 from pacesetter.store._database import connect, fault
@@ -41,7 +41,7 @@ class Store:
 
         with Store.open("sqlite:///pacesetter.db") as store:
             store.create(study)
-            store.append("my-study", lane, part, Outcome.RUNNING, "")
+            store.append_many("my-study", [(lane, part, Outcome.RUNNING, "")])
             study = store.load("my-study")
     """
 
@@ -164,10 +164,6 @@ class Store:
             known = self._ids(connection, name)
             _rows.add_lanes(connection, study_id, [lane for lane in new if lane not in known])
 
-    def append(self, name: str, lane: Lane, part: Curve, outcome: Outcome, message: str = "") -> None:
-        """Add to one lane what it has recorded since its last part."""
-        self.append_many(name, [(lane, part, outcome, message)])
-
     def append_many(self, name: str, new: Iterable[Part]) -> None:
         """Add what several lanes have recorded, all or nothing.
 
@@ -214,25 +210,17 @@ class Store:
         self,
         name: str,
         *,
-        plan: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
         surface: Mapping[str, Any] | None = None,
         seconds_added: float = 0.0,
     ) -> None:
         """Replace what is given of the study, and add to its wall time."""
-        given = {"plan": plan, "provenance": provenance, "surface": surface}
+        given = {"provenance": provenance, "surface": surface}
         values: dict[str, Any] = {key: dict(value) for key, value in given.items() if value is not None}
         with self._writing(name) as connection:
             study_id = _rows.study_id(connection, name)
             values["seconds"] = studies.c.seconds + seconds_added
             connection.execute(update(studies).where(studies.c.id == study_id).values(values))
-
-    def delete(self, name: str) -> None:
-        """Remove the study and all its curves. UnknownName when there is none."""
-        with self._writing(name) as connection:
-            study_id = _rows.study_id(connection, name)
-            connection.execute(delete(studies).where(studies.c.id == study_id))
-            self._lanes.pop(name, None)
 
     # ------------------------------------------------------------------------------------------------- helpers
 

@@ -2,15 +2,14 @@
 
 import csv
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pacesetter.errors import InputError, MissingPackage, StoreError
+from pacesetter.errors import InputError
+from pacesetter.files import whole
+from pacesetter.packages import require
 from pacesetter.records import LaneRecord, StudyRecord
 from pacesetter.store.document import compare_document, to_json
 
@@ -55,7 +54,8 @@ def _row(record: LaneRecord, metrics: list[str]) -> dict[str, Any]:
 
 def to_frame(study: StudyRecord) -> "pd.DataFrame":
     """The rows as a pandas data frame, NaN where there is nothing. MissingPackage without pandas."""
-    pandas: Any = _need("pandas", "frame", "data frames")
+    require("frame")
+    pandas: Any = import_module("pandas")
     rows = to_rows(study)
     columns = list(rows[0]) if rows else ["optimizer", "schedule", "lr", "seed", "outcome", "steps"]
     kinds = {name: "int64" if name in _WHOLE else "float64" for name in columns if name not in _TEXT}
@@ -78,23 +78,8 @@ def export(study: StudyRecord, path: str | Path) -> Path:
     writer = writers.get(target.suffix.lower())
     if writer is None:
         raise InputError(f"`path` must end in {', '.join(writers)}, got path={str(target)!r}")
-    handle, beside = -1, ""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and then moved there, so that a full disk never leaves half a file.
-        handle, beside = tempfile.mkstemp(dir=target.parent, prefix=".pacesetter-", suffix=target.suffix)
-        os.close(handle)
-        writer(study, Path(beside))
-        # A temporary file is private; what people asked for gets the permissions of any file they make.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(beside).chmod(0o666 & ~mask)
-        Path(beside).replace(target)
-    except OSError as error:
-        raise StoreError(f"`path` must be writable, got path={str(target)!r}: {error.strerror or error}") from error
-    finally:
-        if beside:
-            Path(beside).unlink(missing_ok=True)
+    with whole(target, "path") as beside:
+        writer(study, beside)
     return target
 
 
@@ -111,16 +96,10 @@ def _write_json(study: StudyRecord, path: Path) -> None:
 
 
 def _write_parquet(study: StudyRecord, path: Path) -> None:
-    arrow: Any = _need("pyarrow", "parquet", "Parquet files")
+    require("parquet")
+    arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist(to_rows(study)), path)
-
-
-def _need(package: str, extra: str, purpose: str) -> ModuleType:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingPackage.of(package, extra, purpose) from error
 
 
 def _number(value: float) -> float | None:
