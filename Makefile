@@ -15,7 +15,7 @@ EXTRAS_docs := train,report,docs
 EXTRAS_setup := test,check,docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench docs
+.PHONY: help setup demo test check bench docs
 # One after the other, also under `make -j`: they share one environment.
 .NOTPARALLEL:
 
@@ -32,12 +32,8 @@ demo: $(VENV)/.ready-demo ## the Learning Rate Comparison on handwritten digits;
 	  --strategy "sgd(momentum=0.9) triangular" \
 	  --lr 1e-5:10:2 --seeds 3 --store sqlite:///demo/pacesetter.db --out demo
 
-test: $(VENV)/.ready-test ## all tests but the slow ones, on all cores
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
-
-# 5 is pytest's code for "no test was asked for": not a failure while no test is slow.
-test-slow: $(VENV)/.ready-test ## the slow tests: they train real models
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow || [ $$? -eq 5 ]
+test: $(VENV)/.ready-test ## all tests, on all cores
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(VENV)/.ready-check ## style, types, layers, exports
 	$(BIN)/ruff check .
