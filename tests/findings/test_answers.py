@@ -125,6 +125,14 @@ def test_nothing_learned_is_said(lane: LaneMaker, study: StudyMaker) -> None:
         assert told(judged.findings, "nothing-learned") is not None
 
 
+def test_a_loss_that_is_nan_untrained_is_not_blamed_on_the_rates(lane: LaneMaker, study: StudyMaker) -> None:
+    """Where the untrained model's loss is not a number, the sentence sends people to the loss, not to lower rates."""
+    nan = float("nan")
+    lanes = [lane(lr, outcome=Outcome.DIVERGED, valid=[nan], train=[nan]) for lr in (1e-3, 1e-2)]
+    finding = told(only(study(lanes)).findings, "nothing-learned")
+    assert finding is not None and "No rate can help" in finding.text and "Try rates" not in finding.text
+
+
 @pytest.mark.parametrize("rates", [1, 2, 9])
 def test_chance_is_not_learning(rates: int) -> None:
     """When losses only wander around the untrained loss, a best rate is named in at most 5 % of studies."""

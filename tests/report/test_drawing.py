@@ -114,3 +114,13 @@ def test_mean_and_deviation_leave_out_what_is_not_finite():
     assert _means.mean([]) is None
     assert _means.deviation([1.0, 3.0]) == pytest.approx(math.sqrt(2))
     assert _means.deviation([1.0, math.inf]) is None
+
+
+def test_rates_at_the_ends_of_the_numbers_have_an_axis_and_colours():
+    """Rates hundreds of decades apart are drawn: their axis stays finite, its ticks lie on it, colours are colours."""
+    rates = (1e-310, 1e-300, 1.0, 1e300)
+    low, high = _theme.widened(rates)
+    assert 0 < low <= rates[0] * 1e3
+    assert high < math.inf
+    assert all(low <= tick <= high for tick in _theme.ticks(low, high))
+    assert len({_theme.LIGHT.colour(rate, rates[0], rates[-1]) for rate in rates}) >= 3

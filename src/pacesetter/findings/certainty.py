@@ -52,7 +52,7 @@ def _judge(answer: Answer, group: Group) -> Findings:
             f"{level}): these are the tried rates next "
             "to those that cannot be told apart, and it holds if the loss has one valley."
         )
-        found.append(Finding("interval", Level.INFO, text, float(np.log10(high / low))))
+        found.append(Finding("interval", Level.INFO, text, float(np.log10(high) - np.log10(low))))
     elif answer.lr is not None and seeds >= MINIMUM_SEEDS:
         found.append(_open(answer, group))
     return tuple(found)

@@ -26,7 +26,13 @@ def _judge(answer: Answer, group: Group) -> Findings:
             "Try other rates or more steps, and check the loss and the data."
         )
         return (Finding("nothing-learned", Level.BAD, text),)
-    if counts[Outcome.DIVERGED] == lanes:
+    if counts[Outcome.DIVERGED] == lanes and not any(np.isfinite(r.curve.untrained_loss) for r in group.records):
+        text = (
+            "Nothing learned: the untrained model's validation loss is not a finite number, and all "
+            f"{plural(lanes, 'lane')} diverged. No rate can help: look at the model, the loss and the data for NaN, "
+            "infinities and overflow."
+        )
+    elif counts[Outcome.DIVERGED] == lanes:
         text = (
             f"Nothing learned: all {plural(lanes, 'lane')} diverged, down to the lowest rate, {low}. Try rates "
             f"below {low}, and check the loss and the data."

@@ -26,7 +26,7 @@ def _flat(answer: Answer) -> Findings:
     if answer.safe_range is None:
         return ()
     low, high = answer.safe_range
-    width = float(np.log10(high / low))
+    width = float(np.log10(high) - np.log10(low))
     if width < FLAT_DECADES:
         return ()
     text = (
@@ -40,7 +40,7 @@ def _cliff(answer: Answer) -> Findings:
     if answer.stability_edge is None or answer.best_tried is None:
         return ()
     good, bad = answer.stability_edge
-    distance = float(np.log10(bad / answer.best_tried))
+    distance = float(np.log10(bad) - np.log10(answer.best_tried))
     text = (
         f"Training is stable up to {rate(good)} and diverges at {rate(bad)}, {bad / answer.best_tried:.3g} "
         "times the best rate."

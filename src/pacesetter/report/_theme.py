@@ -41,7 +41,7 @@ class Theme:
     def colour(self, lr: float, low: float, high: float) -> str:
         """The colour of one rate among rates from `low` to `high`, even in its logarithm."""
         start, end = self.extent
-        share = 0.5 if high <= low else math.log(lr / low) / math.log(high / low)
+        share = 0.5 if high <= low else (math.log(lr) - math.log(low)) / (math.log(high) - math.log(low))
         return _viridis(start + (end - start) * min(max(share, 0.0), 1.0))
 
     def config(self) -> dict[str, Any]:
