@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacesetter.report import _means, _theme
-from pacesetter.report._charts import loss_axis
+from pacesetter.report._charts import Axis, cut, loss_axis
 from pacesetter.report._contours import contour
 from pacesetter.report._picture import columnar
 from pacesetter.report._thin import BUCKETS, thin
@@ -124,3 +124,27 @@ def test_rates_at_the_ends_of_the_numbers_have_an_axis_and_colours():
     assert high < math.inf
     assert all(low <= tick <= high for tick in _theme.ticks(low, high))
     assert len({_theme.LIGHT.colour(rate, rates[0], rates[-1]) for rate in rates}) >= 3
+
+
+def test_a_line_is_cut_where_it_leaves_the_axis():
+    """A line ends exactly on the edge, begins again where it comes back, and is not joined along the edge."""
+    axis = Axis("log", (0.1, 10.0))
+    points = cut(axis, [0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 100.0, 1.0, 0.01, 0.01])
+    steps, values = zip(*points, strict=True)
+    assert steps == pytest.approx([0, 0.5, 1.5, 1.5, 2, 2.5])
+    assert values[3:] == pytest.approx([10, 1, 0.1])
+    assert (values[0], values[1], values[2]) == (1.0, pytest.approx(10), None)
+    assert cut(axis, [0.0, 1.0], [0.0, 0.0]) == cut(axis, [7.0], [20.0]) == cut(axis, [], []) == []
+    assert cut(axis, [7.0], [2.0]) == [(7.0, 2.0)]
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=50))
+def test_what_is_cut_lies_on_the_axis(values):
+    """No drawn value lies outside the axis, whatever the line, and a line that stays inside is as it was."""
+    steps = [float(k) for k in range(len(values))]
+    points = cut(Axis("linear", (-1.0, 1.0)), steps, values)
+    assert all(value is None or abs(value) <= 1 + 1e-9 for _, value in points)
+    assert [step for step, _ in points] == sorted(step for step, _ in points)
+    inside = cut(Axis("linear", (-3.0, 3.0)), steps, values)
+    assert [step for step, _ in inside] == pytest.approx(steps)
+    assert [value for _, value in inside] == pytest.approx(values, abs=1e-12)

@@ -9,7 +9,7 @@ from pacesetter.errors import MissingPackage, StoreError
 from pacesetter.report import page, pictures
 
 
-def test_pictures_are_drawn_at_twice_the_size(tmp_path, quadratic):
+def test_pictures_are_sharp_enough_for_a_readme(tmp_path, quadratic):
     """Every main chart is a PNG, sharp and wide enough for a README, with all its cells' data in it."""
     written = pictures.write_pngs(quadratic, tmp_path / "pictures")
     assert [path.name for path in written] == [
@@ -48,3 +48,16 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(make, monkeypa
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingPackage, match=r"pip install 'pacesetter\[report\]'"):
         make(quadratic, tmp_path / "x")
+
+
+def test_a_picture_carries_nothing_that_only_a_pointer_shows(quadratic):
+    """Tooltips and their columns stay outside of a picture: they cost time and cannot be seen."""
+    import json
+
+    from pacesetter.report._theme import LIGHT
+
+    specifications = dict(pictures._specifications(quadratic, LIGHT))
+    for specification in specifications.values():
+        assert '"tooltip"' not in json.dumps(specification)
+    rows = specifications["curves-training-loss"]["datasets"]["rows0"]
+    assert {name for row in rows for name in row} == {"lane", "lr", "part", "step", "value"}

@@ -1,5 +1,6 @@
 """A chart that is drawn twice: on the page as cells that flow with its width, and as one PNG."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,9 +61,12 @@ def for_picture(picture: Picture, title: str, theme: Theme) -> dict[str, Any]:
     shell = dict(picture.template)
     config, params = shell.pop("config"), shell.pop("params", [])
     datasets: dict[str, Any] = {name: list(rows) for name, rows in picture.shared.items()}
+    # No pointer points at a picture and no reader reads it out: what only tooltips and labels need stays outside.
+    shell, config = _silent(shell), {**config, "aria": False}
+    named = json.dumps(shell)
     cells = []
     for index, cell in enumerate(picture.cells):
-        datasets[f"{ROWS}{index}"] = list(cell.rows)
+        datasets[f"{ROWS}{index}"] = [{name: row[name] for name in row if name in named} for row in cell.rows]
         one = {**_renamed(shell, f"{ROWS}{index}"), "width": picture.cell_width}
         if cell.title:
             one["title"] = {"text": cell.title, "subtitle": cell.note} if cell.note else {"text": cell.title}
@@ -107,6 +111,13 @@ def columnar(rows: Rows) -> dict[str, Any]:
                 runs += [value, 1]
         columns[name] = {"runs": runs} if len(runs) < len(values) else values
     return columns
+
+
+def _silent(part: Any) -> Any:
+    """A copy of a part of a specification without tooltips."""
+    if isinstance(part, Mapping):
+        return {key: _silent(value) for key, value in part.items() if key != "tooltip"}
+    return [_silent(value) for value in part] if isinstance(part, list) else part
 
 
 def _renamed(part: Any, name: str) -> Any:

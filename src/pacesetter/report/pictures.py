@@ -11,6 +11,7 @@ from pacesetter.report.page import VEGA_LITE
 __all__ = ["write_pngs"]
 
 SCALE = 2.0  # pixels per point: sharp on today's screens
+SCALE_OF_MANY = 1.5  # of pictures with three cells in a row, which are wider than a page and shown smaller
 
 
 def write_pngs(study: StudyRecord, folder: str | Path, dark: bool = False) -> list[Path]:
@@ -31,7 +32,8 @@ def write_pngs(study: StudyRecord, folder: str | Path, dark: bool = False) -> li
         target.mkdir(parents=True, exist_ok=True)
         for name, specification in _specifications(study, DARK if dark else LIGHT):
             path = target / f"{name}.png"
-            path.write_bytes(vl_convert.vegalite_to_png(specification, vl_version=VEGA_LITE, scale=SCALE))
+            scale = SCALE if specification["columns"] < 3 else SCALE_OF_MANY
+            path.write_bytes(vl_convert.vegalite_to_png(specification, vl_version=VEGA_LITE, scale=scale))
             written.append(path)
     except OSError as error:
         why = error.strerror or str(error)

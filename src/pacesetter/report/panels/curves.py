@@ -10,7 +10,7 @@ import numpy as np
 from pacesetter import words
 from pacesetter.records import LaneRecord, StudyRecord
 from pacesetter.report import _means, _summary
-from pacesetter.report._charts import Axis, loss_axis, rate_colour, shown
+from pacesetter.report._charts import Axis, cut, loss_axis, rate_colour, shown
 from pacesetter.report._picture import Cell, Picture, Value, template
 from pacesetter.report._theme import Theme
 from pacesetter.report._thin import shorten, thin
@@ -49,23 +49,25 @@ def data(study: StudyRecord) -> Curves | None:
         label: [thin(r.curve.train_loss, tail=TAIL * (r.outcome in _summary.LOST)) for r in group]
         for label, group in groups.items()
     }
+    axis = loss_axis([float(v) for pairs in train.values() for _, values in pairs for v in values], untrained)
     measures = [
         Measure(
             "training-loss",
             "Training loss",
-            loss_axis([float(v) for pairs in train.values() for _, values in pairs for v in values], untrained),
-            {label: _rows(groups[label], train[label]) for label in groups},
+            axis,
+            {label: _rows(groups[label], train[label], axis) for label in groups},
             "A line for every run, up to where it died. The line is the mean over each fortieth of the run; "
             "batches that spike are drawn as they are. A red cross marks a run that diverged.",
         )
     ]
     valid = {label: [_evaluated(r, r.curve.valid_loss) for r in group] for label, group in groups.items()}
+    axis = loss_axis([float(v) for pairs in valid.values() for _, values in pairs for v in values], untrained)
     measures.append(
         Measure(
             "validation-loss",
             "Validation loss",
-            loss_axis([float(v) for pairs in valid.values() for _, values in pairs for v in values], untrained),
-            {label: _rows(groups[label], valid[label]) for label in groups},
+            axis,
+            {label: _rows(groups[label], valid[label], axis) for label in groups},
             "Measured on the whole validation set at each evaluation. A red cross marks a run that diverged, "
             "at the step where it did.",
         )
@@ -74,8 +76,8 @@ def data(study: StudyRecord) -> Curves | None:
         pairs = {label: [_evaluated(r, r.curve.metrics.get(name)) for r in group] for label, group in groups.items()}
         values = [float(v) for of_label in pairs.values() for _, these in of_label for v in these]
         if values:
-            rows = {label: _rows(groups[label], pairs[label], crosses=False) for label in groups}
             axis = Axis("linear", (min(values), max(values) if max(values) > min(values) else min(values) + 1.0))
+            rows = {label: _rows(groups[label], pairs[label], axis, crosses=False) for label in groups}
             caption = f"{name.capitalize()} on the whole validation set at each evaluation."
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
             measures.append(Measure(slug or "metric", name.capitalize(), axis, rows, caption))
@@ -103,15 +105,17 @@ def _evaluated(record: LaneRecord, values: Any) -> tuple[Any, Any]:
     return record.curve.eval_steps[kept].astype(float), values[kept]
 
 
-def _rows(records: list[LaneRecord], pairs: list[tuple[Any, Any]], crosses: bool = True) -> list[dict[str, Value]]:
+def _rows(
+    records: list[LaneRecord], pairs: list[tuple[Any, Any]], axis: Axis, crosses: bool = True
+) -> list[dict[str, Value]]:
     """Rows of one strategy: `line` for the points of a lane, `cross` where it died, all of a lane together."""
     rows: list[dict[str, Value]] = []
     for lane, (record, (steps, values)) in enumerate(zip(records, pairs, strict=True)):
         same: dict[str, Value] = {"lane": lane, "lr": record.lane.lr, "seed": record.lane.seed}
         same["ended"] = shown(record)
         rows += [
-            {**same, "part": "line", "step": shorten(float(step)), "value": shorten(float(value))}
-            for step, value in zip(steps, values, strict=True)
+            {**same, "part": "line", "step": shorten(step), "value": None if value is None else shorten(value)}
+            for step, value in cut(axis, steps.tolist(), values.tolist())
         ]
         if crosses and record.outcome in _summary.LOST:
             # A dead run's cross is where its last finite value was; drawing moves it to the top edge if that is higher.
@@ -133,7 +137,7 @@ def _picture(measure: Measure, data: Curves, theme: Theme) -> Picture:
     base = alt.Chart(alt.NamedData("rows"))
     lines = (
         base.transform_filter("datum.part == 'line'")
-        .mark_line(clip=True, strokeWidth=1.5, strokeJoin="round", strokeCap="round")
+        .mark_line(strokeWidth=1.5, strokeJoin="round", strokeCap="round")
         .encode(
             x=x,
             y=y,
