@@ -3,6 +3,7 @@
 0 answered; 1 the work failed; 2 bad usage or bad input; 3 honestly no answer; 130 interrupted, nothing lost.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -11,11 +12,13 @@ from importlib import import_module
 
 import click
 
-from pacesetter.errors import MissingPackage, PacesetterError, UnknownName
+from pacesetter.cli.exits import INTERRUPTED
+from pacesetter.cli.streams import prepare
+from pacesetter.errors import MissingPackage, PacesetterError, StoreError, UnknownName
+from pacesetter.packages import extra_of
 
 __all__ = ["cli", "main", "run"]
 
-INTERRUPTED = 130
 # Seeing where an error comes from is for whoever repairs it, not for whoever mistyped an option.
 TRACEBACK = "PACESETTER_TRACEBACK"
 
@@ -33,8 +36,20 @@ _COMMANDS = {
 }
 
 
+class _ReaderGone(Exception):
+    """Whoever was reading has seen enough (`| head`), which click would call a failure."""
+
+
 class _Commands(click.Group):
     """Subcommands by name, each imported when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+        except SystemExit as error:  # what rich makes of it
+            raise (_ReaderGone if isinstance(error.__context__, BrokenPipeError) else error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -71,8 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever was reading has seen enough (`| head`). What is still buffered must not fail again at exit.
+    except _ReaderGone:
+        # What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a line and an exit code
@@ -89,18 +104,24 @@ def _explain(error: Exception) -> int:
     if isinstance(error, PacesetterError):
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        click.echo(
+            "error: the output must go to a disk with room, got a full one: make room and run the same command again; "
+            "what was measured is kept in the store",
+            err=True,
+        )
+        return StoreError.exit_code
     click.echo(f"error: {type(error).__name__}: {error} (unexpected; {TRACEBACK}=1 shows where)", err=True)
     return 1
 
 
 def _missing(error: ModuleNotFoundError) -> MissingPackage | None:
     """What to install, when the package that is not there is one of an extra's."""
-    from pacesetter.api.packages import extra_of
-
     extra = extra_of(error.name or "")
     return MissingPackage.of(error.name or "", extra, "this command") if extra else None
 
 
 def main() -> None:
     """The entry point: run, and exit with the code."""
+    prepare()
     sys.exit(run())

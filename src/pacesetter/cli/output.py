@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from pacesetter.cli.streams import aside, write_utf8
 from pacesetter.errors import StoreError
+from pacesetter.files import writing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pacesetter.api.study import Study
 
-__all__ = ["Output", "default_folder", "load_study", "new_name"]
+__all__ = ["Output", "load_study"]
 
 
 class Output:
@@ -39,7 +41,7 @@ class Output:
         if not self.for_programs:
             yield
             return
-        with redirect_stdout(sys.stderr):
+        with aside(self._out), redirect_stdout(sys.stderr):
             yield
 
     @property
@@ -54,33 +56,22 @@ class Output:
         if self._target is None:
             return None
         if self.for_programs:
-            self._out.write(document)
-            self._out.flush()
+            write_utf8(self._out, document)
             return None
         path = Path(self._target)
-        try:
+        with writing(path, "json"):
             path.write_text(document, encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(path, error) from error
         return path
 
 
 def _try(path: Path) -> None:
     """Open the file as it will be, and leave nothing behind."""
     new = not path.exists()
-    try:
+    with writing(path, "json"):
         with path.open("a"):
             pass
         if new:
             path.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"`json` must be a file that can be written, got json={str(path)!r} ({error.strerror or error}): name another"
-    )
 
 
 def load_study(name: str | None, store: str) -> "Study":
@@ -96,22 +87,3 @@ def load_study(name: str | None, store: str) -> "Study":
         name = names[-1]
         click.echo(f"the newest study, {name}:", err=True)
     return Study.load(name, store)
-
-
-def new_name(task: str, store: str) -> str:
-    """A name that no study in the store has, for one that must be named before it begins."""
-    from pacesetter.api.packages import require
-
-    require("train")
-    from pacesetter.api.work import free_name
-    from pacesetter.store import Store
-
-    with Store.open(store) as opened:
-        return free_name(opened, task)
-
-
-def default_folder(study: str) -> Path:
-    """Where files about a study go when nobody says."""
-    from pacesetter.api.output import slug
-
-    return Path("pacesetter-out") / slug(study)

@@ -1,6 +1,7 @@
 """What people see while lanes train: a bar on a terminal, plain lines elsewhere; always on standard error."""
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -62,7 +63,9 @@ class Watch:
         if self._bar is not None:
             self._bar.console.print(line, style="dim", markup=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            # Whoever was reading may have gone; the work goes on.
+            with suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
 
 
 def _bar() -> "Bar":

@@ -28,9 +28,9 @@ def _judge(answer: Answer, group: Group) -> Findings:
         return (Finding("nothing-learned", Level.BAD, text),)
     if counts[Outcome.DIVERGED] == lanes and not any(np.isfinite(r.curve.untrained_loss) for r in group.records):
         text = (
-            "Nothing learned: the untrained model's validation loss is not a finite number, and all "
-            f"{plural(lanes, 'lane')} diverged. No rate can help: look at the model, the loss and the data for NaN, "
-            "infinities and overflow."
+            f"Nothing learned: all {plural(lanes, 'lane')} diverged, and already the untrained model's validation loss "
+            "is not a finite number. No rate can help: look at the model, the loss and the data for NaN, infinities "
+            "and overflow."
         )
     elif counts[Outcome.DIVERGED] == lanes:
         text = (
