@@ -7,6 +7,7 @@ import torch
 import pacesetter as ps
 from pacesetter.errors import InputError
 from pacesetter.records import Outcome
+from pacesetter.store import Store
 
 
 class _Stop(Exception):
@@ -38,6 +39,16 @@ def test_an_interrupted_study_goes_on_where_it_was(small, store):
         assert one.outcome is Outcome.FINISHED
         assert np.array_equal(one.curve.train_loss, other.curve.train_loss)
         assert np.array_equal(one.curve.valid_loss, other.curve.valid_loss)
+
+
+def test_a_bundle_too_large_for_the_store_is_not_saved(small, store, monkeypatch):
+    """Lanes whose weights the store cannot hold are trained to their end all the same, and nothing is saved of them."""
+    monkeypatch.setattr("pacesetter.api.tally.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("pacesetter.api.tally.LARGEST_STATE", 0)
+    study = ps.compare("quadratic", **small, store=store, study="s")
+    assert study.record.finished
+    with Store.open(store) as opened:
+        assert opened.saved_state("s") is None
 
 
 def test_a_long_lane_goes_on_from_its_saved_state(small, store, monkeypatch):

@@ -17,6 +17,8 @@ __all__ = ["Clock", "Count", "Saver", "steps_in"]
 SECONDS_BETWEEN_TIMES = 1.0
 # Weights are saved at most this often: going on repeats no more than this, and writing them stays a trifle.
 SECONDS_BETWEEN_STATES = 20.0
+# Bytes; SQLite takes no value above 10**9. Lanes with more than this start anew when their study goes on.
+LARGEST_STATE = 5 * 10**8
 
 
 class Saver:
@@ -30,7 +32,8 @@ class Saver:
         if time.monotonic() - self._since >= SECONDS_BETWEEN_STATES:
             from pacesetter import engine
 
-            self._store.save_state(self._name, bundle.step, engine.save(bundle))
+            if engine.size(bundle) <= LARGEST_STATE:
+                self._store.save_state(self._name, bundle.step, engine.save(bundle))
             self._since = time.monotonic()
 
 

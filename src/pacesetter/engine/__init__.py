@@ -4,7 +4,7 @@ from pacesetter.engine.bundle import Bundle, Part, advance, keep, start
 from pacesetter.engine.check import check
 from pacesetter.engine.plan import ENGINES, Plan, make_plan
 from pacesetter.engine.provenance import provenance
-from pacesetter.engine.saved import load, save
+from pacesetter.engine.saved import load, save, size
 from pacesetter.engine.surface import surface
 from pacesetter.engine.train import train
 
@@ -20,6 +20,7 @@ __all__ = [
     "make_plan",
     "provenance",
     "save",
+    "size",
     "start",
     "surface",
     "train",
