@@ -16,6 +16,7 @@ from pacesetter.errors import InputError, PacesetterError, TaskError, UnknownNam
 from pacesetter.records import Lane, Outcome
 from pacesetter.tasks._task import Task, maximize
 from tests.engine.helpers import LOOPED, PLANS, VECTORISED, blobs, joined, lanes_of, small_task, trained
+from tests.reference.plain_loop import plain_run
 
 CPU = torch.device("cpu")
 
@@ -568,3 +569,85 @@ def test_threads_are_the_plans():
     trained(task, lanes_of(task, [0.1]), Plan("looped", 1, before + 1, "cpu", "a test"))
     assert seen == {before + 1}
     assert torch.get_num_threads() == before
+
+
+class Either(nn.Module):
+    """Uses one of two layers, by the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(5, 3).double()
+        self.other = nn.Linear(5, 3).double()
+
+    def forward(self, x):
+        return self.one(x) if x[0, 0] > 0 else self.other(x)
+
+
+@pytest.mark.parametrize("rule", ["sgd(momentum=0.9, weight_decay=0.1)", "adagrad", "rmsprop"])
+def test_weights_that_a_step_does_not_use_are_left_alone(rule):
+    """As in torch, weights without a gradient in a step keep their values and their momentum in that step."""
+    from pacesetter import optimizers
+
+    task = small_task(Either)
+    lane = lanes_of(task, [0.05], str(optimizers.parse(rule)))[0]
+    name, arguments = optimizers.parse(rule).torch_optimizer()
+    expected = plain_run(
+        Either,
+        task.loss,
+        task.train,
+        task.valid,
+        task.batch_size,
+        task.total_steps,
+        0,
+        lambda parameters: getattr(torch.optim, name)(parameters, lr=0.05, **arguments),
+        [0.05] * task.total_steps,
+        [],
+    )
+    np.testing.assert_allclose(joined(trained(task, [lane], LOOPED)[lane]).train_loss, expected.losses, rtol=1e-9)
+
+
+def test_global_switches_of_the_caller_change_nothing():
+    """Lanes train under `no_grad` as well, and a default dtype that a model sets does not outlive the look."""
+
+    def loss(output, target):
+        torch.set_default_dtype(torch.float64)
+        return F.cross_entropy(output, target)
+
+    task = small_task(loss=loss)
+    lanes = lanes_of(task, [0.1, 0.01])
+    free = joined(trained(task, lanes, VECTORISED)[lanes[0]])
+    with torch.no_grad():
+        engine.check(task)
+        switched_off = [joined(trained(task, lanes, plan)[lanes[0]]) for plan in PLANS.values()]
+        assert not torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    for curve in switched_off:
+        np.testing.assert_allclose(curve.train_loss, free.train_loss, rtol=1e-10)
+
+
+def test_provenance_tells_data_and_weights_apart():
+    """The hashes change with the data and with the initial weights, and with nothing else."""
+    inputs, targets = blobs()
+    one, again = engine.provenance(small_task()), engine.provenance(small_task())
+    assert one == again
+    data = engine.provenance(small_task(train=(inputs[:72] + 1e-9, targets[:72])))
+    assert (data["weights_sha256"], data["data_sha256"] != one["data_sha256"]) == (one["weights_sha256"], True)
+    model = engine.provenance(small_task(lambda: nn.Linear(5, 3).double()))
+    assert (model["data_sha256"], model["weights_sha256"] != one["weights_sha256"]) == (one["data_sha256"], True)
+    rows = [(inputs[i].numpy(), int(targets[i])) for i in range(96)]
+    listed = engine.provenance(small_task(train=Rows(rows), valid=(inputs, targets)))
+    rows[0] = (rows[0][0] + 1, rows[0][1])
+    assert engine.provenance(small_task(train=Rows(rows), valid=(inputs, targets))) != listed
+
+
+class Rows(Dataset):
+    """Examples as numpy arrays and plain numbers."""
+
+    def __init__(self, rows):
+        self.rows = list(rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]

@@ -40,7 +40,9 @@ def plain_run(make_model, loss, train, valid, batch_size, steps, seed, optimizer
         value = loss(model(train[0][now]), train[1][now])
         value.backward()
         run.losses.append(value.item())
-        run.norms.append(float(sum(float(p.grad.pow(2).sum()) for p in model.parameters()) ** 0.5))
+        run.norms.append(
+            float(sum(float(p.grad.pow(2).sum()) for p in model.parameters() if p.grad is not None) ** 0.5)
+        )
         optimizer.step()
         if step + 1 in evaluate_at:
             run.valid[step + 1] = _validation(model, loss, valid, batch_size)

@@ -66,15 +66,16 @@ class Looped:
         loss = program(batch)
         found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
         with torch.no_grad():
-            grads = {
-                name: torch.zeros_like(p) if g is None else g.to_dense()
-                for (name, p), g in zip(params.items(), found, strict=True)
-            }
+            # Like torch, a weight that the loss did not use in this step is left alone, and so is its state.
+            grads = {name: g.to_dense() for name, g in zip(params, found, strict=True) if g is not None}
             norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
-            new, self._states[lane] = self._rule.update(grads, self._states[lane], dict(params), rate)
+            new, state = self._rule.update(
+                grads, _only(self._states[lane], grads), {name: params[name] for name in grads}, rate
+            )
+            self._states[lane] = _merged(self._states[lane], state)
             assert isinstance(new, dict)
-            for name, p in params.items():
-                p.copy_(new[name])
+            for name, p in new.items():
+                params[name].copy_(p)
         told = (float(loss.detach()), float(norm))
         self._dead[lane] = not all(map(_is_finite, told))
         return told
@@ -140,6 +141,19 @@ class Looped:
             for name, value in tree["buffers"][lane].items():
                 owner, _, own_name = name.rpartition(".")
                 setattr(program.get_submodule(owner), own_name, value)
+
+
+def _only(state: Any, names: Tensors) -> Any:
+    """The part of a rule's state that belongs to the weights in `names`; what belongs to none is whole."""
+    return {
+        slot: {name: value[name] for name in names} if isinstance(value, dict) else value
+        for slot, value in state.items()
+    }
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """`old` with what is in `new` in its place."""
+    return {slot: {**old[slot], **value} if isinstance(value, dict) else value for slot, value in new.items()}
 
 
 def _copied(program: Program, frozen: dict[int, torch.nn.Parameter]) -> Program:

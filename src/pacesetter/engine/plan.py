@@ -98,8 +98,8 @@ def usable_device(device: str) -> torch.device:
     """The device called `device`, or an InputError when this machine has none of it."""
     try:
         place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=place).item()  # `meta` has tensors, but no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
             f"`device` must be one that this machine has, got device={device!r}: {in_one_line(error)}"
         ) from None

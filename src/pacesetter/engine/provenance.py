@@ -2,13 +2,13 @@
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from pacesetter.engine.batches import tensors_of
 from pacesetter.engine.blame import told
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.traceless import traceless
@@ -22,36 +22,53 @@ HASHED_EXAMPLES = 64
 
 
 def provenance(task: Task) -> dict[str, Any]:
-    """Plain values: versions, machine, trained parameters, batch size, and a hash of all the data."""
+    """Plain values: versions, machine, trained parameters, batch size, hashes of the data and of the initial weights.
+
+    Of a data set that is not tensors in memory the hash holds some examples; of the weights, those under seed 0.
+    """
     with traceless():
-        trained = sum(p.numel() for p in fresh_program(task, 0, torch.device("cpu")).trainable().values())
-        digest = hashlib.sha256()
+        program = fresh_program(task, 0, torch.device("cpu"))
+        weights, data = hashlib.sha256(), hashlib.sha256()
+        for tensor in (*program.parameters(), *program.buffers()):
+            _hash(weights, tensor)
         for source in (task.train_source, task.valid_source):
-            _hash(digest, source)
+            _hash_source(data, source)
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
-        "parameters": trained,
+        "parameters": sum(p.numel() for p in program.trainable().values()),
         "batch_size": task.train_source.batch_size,
         "train_examples": task.train_source.length,
         "valid_examples": task.valid_source.length,
-        "data_sha256": digest.hexdigest()[:16],
+        "data_sha256": data.hexdigest()[:16],
+        "weights_sha256": weights.hexdigest()[:16],
     }
 
 
-def _hash(digest: Any, source: Source) -> None:
+def _hash_source(digest: Any, source: Source) -> None:
     if source.tensors is not None:
-        tensors = list(source.tensors)
+        _hash(digest, source.tensors)
+        return
+    dataset: Any = source.dataset
+    digest.update(str(source.length).encode())
+    for row in sorted({i * source.length // HASHED_EXAMPLES for i in range(HASHED_EXAMPLES)}):
+        _hash(digest, told("data", f"could not give example {row}", partial(dataset.__getitem__, row)))
+
+
+def _hash(digest: Any, value: Any) -> None:
+    """Add tensors, arrays, numbers and text in nested mappings and sequences; what else there is counts by its type."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, Mapping):
+        _hash(digest, tuple(value.items()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _hash(digest, part)
     else:
-        dataset: Any = source.dataset
-        rows = sorted(
-            {i * source.length // HASHED_EXAMPLES for i in range(HASHED_EXAMPLES)} & set(range(source.length))
-        )
-        examples = [told("data", f"could not give example {row}", partial(dataset.__getitem__, row)) for row in rows]
-        tensors = [t for example in examples for t in tensors_of(example)]
-        digest.update(str(source.length).encode())
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        plain = isinstance(value, bool | int | float | complex | str | bytes | np.generic)
+        digest.update((repr(value) if plain else type(value).__name__).encode())

@@ -48,12 +48,17 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def traceless() -> Iterator[None]:
-    """Whatever is drawn inside, the global random state afterwards is what it was before."""
-    before = Randomness.now()
+    """Whatever is drawn or set inside, torch's default dtype and the global random state are as before afterwards.
+
+    Gradients are on inside, also where the caller has switched them off.
+    """
+    before, dtype = Randomness.now(), torch.get_default_dtype()
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         before.restore()
+        torch.set_default_dtype(dtype)
 
 
 @contextmanager
