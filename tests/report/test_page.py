@@ -122,7 +122,7 @@ def test_an_unfinished_study_has_a_page(small, lanes):
 def test_a_path_that_cannot_be_written_is_said(tmp_path, quadratic):
     """An unwritable place is an input error that names it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="`report` must be a file that can be written"):
+    with pytest.raises(StoreError, match="`report` must be a place that can be written to"):
         page.write_html(quadratic, tmp_path / "file" / "report.html")
     with pytest.raises(StoreError, match="got"):
         page.write_html(quadratic, tmp_path)

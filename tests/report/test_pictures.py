@@ -38,7 +38,7 @@ def test_every_layer_of_a_picture_has_its_data(quadratic):
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, quadratic):
     """An unwritable place is an input error that names it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="`pictures` must be a folder that can be written"):
+    with pytest.raises(StoreError, match="`pictures` must be a place that can be written to"):
         pictures.write_pngs(quadratic, tmp_path / "file")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pacesetter.store import Store
     from pacesetter.tasks._task import Task
 
-__all__ = ["Settings", "free_name", "measure"]
+__all__ = ["Settings", "measure"]
 
 OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
@@ -63,10 +63,12 @@ def measure(
 ) -> StudyRecord:
     """Train what `search` asks for and the study has not finished yet; the whole study, judged."""
     require("train")
-    from pacesetter import findings
+    from pacesetter import engine, findings
     from pacesetter.store import Store
 
     tell = listener or (lambda progress: None)
+    # Before the store is opened: a task that is wrong leaves nothing behind.
+    engine.check(task)
     with Store.open(settings.store) as store:
         known = settings.study is not None and settings.study in store.names()
         if known:
@@ -85,10 +87,9 @@ def measure(
 
 
 def _begin(store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settings) -> "tuple[str, Plan]":
-    """Make the study, after everything that may be wrong with the task was found."""
+    """Make the study and choose its plan."""
     from pacesetter import engine
 
-    engine.check(task)
     plan = engine.make_plan(task, lanes, settings.engine, settings.device)
     record = StudyRecord(
         name=settings.study or "",
@@ -106,7 +107,7 @@ def _begin(store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settin
 def _create(store: "Store", record: StudyRecord) -> str:
     """Put the study into the store under its name, or the first free one made from the task's."""
     while True:
-        name = record.name or free_name(store, record.task)
+        name = record.name or _free_name(store, record.task)
         try:
             store.create(replace(record, name=name))
             return name
@@ -116,7 +117,7 @@ def _create(store: "Store", record: StudyRecord) -> str:
                 raise
 
 
-def free_name(store: "Store", task: str) -> str:
+def _free_name(store: "Store", task: str) -> str:
     """The first name for a study of `task` that the store does not have: `digits-mlp-1`, `digits-mlp-2`, ..."""
     base, taken = slug(task), set(store.names())
     return next(name for number in count(1) if (name := f"{base}-{number}") not in taken)
@@ -138,7 +139,6 @@ def _go_on(
         return name, todo, None
     from pacesetter import engine
 
-    engine.check(task)
     plan = engine.Plan.from_json(record.plan)
     _refuse_other_work(record, engine.provenance(task))
     if new:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from markupsafe import Markup
 
 from pacesetter import words
-from pacesetter.errors import MissingPackage, StoreError
+from pacesetter.files import whole
+from pacesetter.packages import require
 from pacesetter.records import StudyRecord
 from pacesetter.report._theme import DARK, LIGHT
 
@@ -40,23 +41,17 @@ def write_html(study: StudyRecord, path: str | Path) -> Path:
     """
     target = Path(path)
     text = html(study)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"`report` must be a file that can be written, got {str(target)!r}: {why}") from None
+    with whole(target, "report") as beside:
+        beside.write_text(text, encoding="utf-8")
     return target
 
 
 def html(study: StudyRecord) -> str:
     """The report of a judged study as one HTML document."""
-    try:
-        import altair  # noqa: F401  needed by the panels; asked for here so that what is missing is said once
-        import jinja2
-        import vl_convert
-    except ImportError as error:
-        raise MissingPackage.of(error.name or "altair", "report", "the report") from None
+    require("report")
+    import jinja2
+    import vl_convert
+
     sections, charts = _sections(study)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     rates = sorted({record.lane.lr for record in study.lanes})

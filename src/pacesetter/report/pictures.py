@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pacesetter.errors import MissingPackage, StoreError
+from pacesetter.files import whole
+from pacesetter.packages import require
 from pacesetter.records import StudyRecord
 from pacesetter.report._theme import DARK, LIGHT, Theme
 from pacesetter.report.page import VEGA_LITE
@@ -22,22 +23,16 @@ def write_pngs(study: StudyRecord, folder: str | Path, dark: bool = False) -> li
 
     Example: `write_pngs(findings.judge(store.load("digits")), "pictures")`
     """
-    try:
-        import altair  # noqa: F401  needed by the panels; asked for here so that what is missing is said once
-        import vl_convert
-    except ImportError as error:
-        raise MissingPackage.of(error.name or "altair", "report", "pictures") from None
-    target, written = Path(folder), []
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name, specification in _specifications(study, DARK if dark else LIGHT):
-            path = target / f"{name}.png"
-            scale = SCALE if specification["columns"] < 3 else SCALE_OF_MANY
-            path.write_bytes(vl_convert.vegalite_to_png(specification, vl_version=VEGA_LITE, scale=scale))
-            written.append(path)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"`pictures` must be a folder that can be written, got {str(target)!r}: {why}") from None
+    require("report")
+    import vl_convert
+
+    written = []
+    for name, specification in _specifications(study, DARK if dark else LIGHT):
+        path = Path(folder) / f"{name}.png"
+        scale = SCALE if specification["columns"] < 3 else SCALE_OF_MANY
+        with whole(path, "pictures") as beside:
+            beside.write_bytes(vl_convert.vegalite_to_png(specification, vl_version=VEGA_LITE, scale=scale))
+        written.append(path)
     return written
 
 
