@@ -156,7 +156,7 @@ def test_another_model_or_batch_size_is_another_study(store):
 
     asked = {"store": store, "study": "s", "seeds": 1}
     ps.compare(task(2, 8), lr=[0.01, 0.1], **asked)
-    with pytest.raises(InputError, match="same initial weights"):
+    with pytest.raises(InputError, match="same model"):
         ps.compare(task(5, 8), lr=[0.02], **asked)
     with pytest.raises(InputError, match="same batch size"):
         ps.compare(task(2, 4), lr=[0.02], **asked)

@@ -95,7 +95,8 @@ def test_text_that_does_not_parse(text: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "arguments", "message"),
     [
-        (sgd, {"momentum": -0.1}, "`momentum` of `sgd` must be a finite number of at least 0, got momentum=-0.1"),
+        (sgd, {"momentum": -0.1}, "`momentum` of `sgd` must be at least 0 and below 1, got momentum=-0.1"),
+        (sgd, {"momentum": 2}, "`momentum` of `sgd` must be at least 0 and below 1, got momentum=2"),
         (sgd, {"momentum": math.nan}, "got momentum=nan"),
         (sgd, {"nesterov": True}, "`nesterov` needs a momentum above 0"),
         (sgd, {"momentum": 0.9, "nesterov": 1}, "`nesterov` of `sgd` must be True or False, got nesterov=1"),

@@ -29,7 +29,7 @@ __all__ = ["Settings", "measure"]
 OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
 # What must be the same when a study goes on: keys of its provenance, and what they are in words.
-SAME = {"data_sha256": "data", "weights_sha256": "initial weights", "batch_size": "batch size"}
+SAME = {"data_sha256": "data", "model_sha256": "model", "weights_sha256": "initial weights", "batch_size": "batch size"}
 
 
 @dataclass(frozen=True, slots=True)

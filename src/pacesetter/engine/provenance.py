@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from pacesetter.engine.blame import told
 from pacesetter.engine.program import fresh_program
-from pacesetter.engine.traceless import traceless
+from pacesetter.engine.traceless import seed_everything, traceless
 from pacesetter.tasks._data import Source
 from pacesetter.tasks._task import Task
 
@@ -22,7 +23,7 @@ HASHED_EXAMPLES = 64
 
 
 def provenance(task: Task) -> dict[str, Any]:
-    """Plain values: versions, machine, trained parameters, batch size, hashes of the data and of the initial weights.
+    """Plain values: versions, machine, trained parameters, batch size, hashes of data, model and initial weights.
 
     Of a data set that is not tensors in memory the hash holds some examples; of the weights, those under seed 0.
     """
@@ -31,7 +32,10 @@ def provenance(task: Task) -> dict[str, Any]:
         weights, data = hashlib.sha256(), hashlib.sha256()
         for tensor in (*program.parameters(), *program.buffers()):
             _hash(weights, tensor)
+        # What the model says of itself holds what its weights do not, such as the share of a dropout layer.
+        model = hashlib.sha256(re.sub("0x[0-9a-f]+", "", repr(program.model)).encode())
         for source in (task.train_source, task.valid_source):
+            seed_everything(0)  # examples may draw at random
             _hash_source(data, source)
     return {
         "python": platform.python_version(),
@@ -43,6 +47,7 @@ def provenance(task: Task) -> dict[str, Any]:
         "train_examples": task.train_source.length,
         "valid_examples": task.valid_source.length,
         "data_sha256": data.hexdigest()[:16],
+        "model_sha256": model.hexdigest()[:16],
         "weights_sha256": weights.hexdigest()[:16],
     }
 

@@ -21,7 +21,7 @@ class rmsprop(Elementwise):
     beta2: memory of the mean square, in [0, 1); torch's `alpha`; 0.99 averages over about 100 steps. v starts at 0
         uncorrected, so the first steps are up to 1 / sqrt(1 - beta2) times as long as lr.
     eps: above 0; keeps the step finite where gradients vanish.
-    momentum: share of the last move that is kept, at least 0.
+    momentum: share of the last move that is kept, in [0, 1).
     centered: divide by the standard deviation instead of the root mean square.
     weight_decay: at least 0, added to the gradient.
 
@@ -43,7 +43,7 @@ class rmsprop(Elementwise):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        settle(self, shares="beta2", positive="eps", not_negative="momentum weight_decay")
+        settle(self, shares="beta2 momentum", positive="eps", not_negative="weight_decay")
         settle_switch(self, "centered")
 
     def slots(self) -> dict[str, float]:

@@ -17,8 +17,8 @@ __all__ = ["sgd"]
 class sgd(Elementwise):
     """Gradient descent: w <- w - lr * v, with v <- momentum * v + g and g = dE/dw + weight_decay * w.
 
-    momentum: share of the last velocity that is kept, at least 0; 0, the default, is plain gradient descent. At a share
-        m, a steady gradient moves the weights 1 / (1 - m) times as fast as without.
+    momentum: share of the last velocity that is kept, in [0, 1); 0, the default, is plain gradient descent. At a share
+        m, a steady gradient moves the weights 1 / (1 - m) times as fast as without; from 1 on nothing would hold it.
     nesterov: step by g + momentum * v instead of v; needs momentum.
     weight_decay: pull towards 0, added to the gradient, at least 0.
 
@@ -39,7 +39,7 @@ class sgd(Elementwise):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        settle(self, not_negative="momentum weight_decay")
+        settle(self, shares="momentum", not_negative="weight_decay")
         settle_switch(self, "nesterov")
         if self.nesterov and not self.momentum:
             raise InputError(
