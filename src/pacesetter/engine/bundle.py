@@ -70,7 +70,8 @@ def start(task: Task, lanes: Sequence[Lane], plan: Plan, with_weights: bool = Fa
         raise InputError("`lanes` of one bundle must share seed, optimizer and total_steps")
     device = torch.device(plan.device)
     if device.type == "cuda":
-        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap; before the random state is looked at, or its own would be missed
+        # Before the random state is looked at: a GPU that nobody has used yet would be left out of it.
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap
     parsed = [schedules.parse(lane.schedule) for lane in lanes]
     with traceless():
         program = fresh_program(task, first.seed, device)
