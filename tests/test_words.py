@@ -51,3 +51,18 @@ def test_many_rates_are_told_by_their_ends():
 def test_duration(seconds, text):
     """Time is told in the units a person would choose."""
     assert words.duration(seconds) == text
+
+
+def test_one_thing_is_not_counted():
+    """Parts of a whole are told as people do: one is the only one, and a whole is all of it."""
+    assert [words.out_of(*pair, "lane") for pair in ((1, 1), (2, 2), (1, 2))] == [
+        "the only lane",
+        "all 2 lanes",
+        "1 of 2 lanes",
+    ]
+    assert words.sentence("all 2 lanes") == "All 2 lanes"
+
+
+def test_a_span_of_one_rate_is_that_rate():
+    """An interval whose ends are the same is told as one rate, and none as a dash."""
+    assert [words.span(ends) for ends in ((0.1, 0.1), (0.01, 0.1), None)] == ["0.1", "0.01 to 0.1", "–"]

@@ -12,9 +12,11 @@ __all__ = [
     "listing",
     "loss",
     "number",
+    "out_of",
     "plural",
     "rate",
     "rates",
+    "sentence",
     "share",
     "span",
     "spread",
@@ -53,12 +55,14 @@ def rates(values: Iterable[float]) -> str:
 
 
 def span(ends: tuple[float, float] | None) -> str:
-    """An interval of learning rates; a dash for none.
+    """An interval of learning rates, a single one where its ends are the same; a dash for none.
 
-    >>> span((0.001, 0.01))
-    '0.001 to 0.01'
+    >>> span((0.001, 0.01)), span((0.01, 0.01))
+    ('0.001 to 0.01', '0.01')
     """
-    return DASH if ends is None else f"{rate(ends[0])} to {rate(ends[1])}"
+    if ends is None or ends[0] == ends[1]:
+        return rate(ends and ends[0])
+    return f"{rate(ends[0])} to {rate(ends[1])}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -164,6 +168,26 @@ def plural(many: int, noun: str) -> str:
     ('1 seed', '3 seeds')
     """
     return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def out_of(some: int, many: int, noun: str) -> str:
+    """How many of a whole, at least one, as the beginning of a sentence goes on.
+
+    >>> out_of(2, 3, "lane"), out_of(3, 3, "lane"), out_of(1, 1, "lane")
+    ('2 of 3 lanes', 'all 3 lanes', 'the only lane')
+    """
+    if many == 1:
+        return f"the only {noun}"
+    return f"all {plural(many, noun)}" if some == many else f"{some:,} of {plural(many, noun)}"
+
+
+def sentence(text: str) -> str:
+    """A text that begins as a sentence does; the rest is left as it is.
+
+    >>> sentence("all 3 lanes of AdamW")
+    'All 3 lanes of AdamW'
+    """
+    return text[:1].upper() + text[1:]
 
 
 def listing(texts: Sequence[str]) -> str:

@@ -110,6 +110,7 @@ def test_one_rate_is_no_comparison(lane: LaneMaker, study: StudyMaker) -> None:
     assert (answer.best_tried, answer.lr) == (1e-2, None)
     finding = told(answer.findings, "one-rate")
     assert finding is not None and "0.0001 to 1" in finding.text
+    assert answer.safe_range is None and told(answer.findings, "equivalent") is None
 
 
 def test_nothing_learned_is_said(lane: LaneMaker, study: StudyMaker) -> None:
@@ -199,3 +200,93 @@ def test_an_interval_open_at_both_ends_names_both(lane, study):
     (found,) = (finding for finding in answer.findings if finding.name == "open-interval")
     assert "even the lowest and highest rate tried, 0.01 and 1," in found.text
     assert "Try lower and higher rates too." in found.text
+
+
+def over(lane: LaneMaker, lr: float, seed: int = 0) -> LaneRecord:
+    """A lane that ended worse than untrained while its training loss fell."""
+    valid = [2.0, 1.0, 0.9, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0]
+    return lane(lr, seed, outcome=Outcome.DIVERGED, valid=valid, train=list(np.linspace(2, 0.01, 100)))
+
+
+def test_overfitted_rates_make_no_stability_edge(lane: LaneMaker, study: StudyMaker) -> None:
+    """They bound the optimum and cannot win, but are no sign of instability; an edge above them lies above them."""
+    good = [lane(1e-3, final=0.9), lane(1e-2, final=0.2)]
+    judged = findings.judge(study([*good, over(lane, 0.02), over(lane, 0.05)]))
+    answer = judged.answers[0]
+    assert (answer.lr, answer.stability_edge) == (1e-2, None)
+    assert told(answer.findings, "stability-limited") is None
+    finding, share = told(answer.findings, "overfitted"), told(judged.findings, "diverged-share")
+    assert finding is not None and finding.value == 2 and "2 lanes at 0.02 and 0.05" in finding.text
+    assert share is not None and share.value == 0.5 and share.text.startswith("2 of 4 lanes diverged (50 %). All of")
+    assert "move it down" not in share.text and "overfitted" in share.text
+    assert only(study([*good, over(lane, 0.1), dead(lane, 1.0)])).stability_edge == (0.1, 1.0)
+
+
+def test_overfitting_everywhere_is_not_blamed_on_high_rates(lane: LaneMaker, study: StudyMaker) -> None:
+    """Where every lane overfitted, or the lowest rate did, lower rates and more steps are not advised."""
+    idle = [lane(1e-5, final=1.999)]
+    for lanes in ([over(lane, 1e-3), over(lane, 1e-2)], [over(lane, 1e-3), dead(lane, 1.0)], [*idle, over(lane, 1e-2)]):
+        finding = told(only(study(lanes)).findings, "nothing-learned")
+        assert finding is not None and "overfit" in finding.text
+        assert "Try rates below" not in finding.text and "more steps" not in finding.text
+
+
+def test_not_diverging_is_not_called_useful(lane: LaneMaker, study: StudyMaker) -> None:
+    """Beside the edge stands the largest rate that is still useful, and how many seeds decide the edge."""
+    finals = {1e-3: 0.9, 1e-2: 0.2, 1e-1: 0.5, 0.3: 1.9}
+    lanes = [lane(lr, seed, final) for lr, final in finals.items() for seed in range(3)]
+    answer = only(study([*lanes, lane(1.0, 0), lane(1.0, 1), dead(lane, 1.0, 2)]))
+    finding = told(answer.findings, "stability-edge")
+    assert finding is not None and finding.value == 1.0
+    assert "does not diverge up to 0.3, and does at 1 for 1 of 3 seeds, 100 times the best rate" in finding.text
+    assert "still useful, giving up at most 50 % of the improvement, is 0.1." in finding.text
+
+
+def test_a_safe_range_of_one_rate_is_called_coarse(valley: Valley) -> None:
+    """When only the best rate is safe, the rates halfway to its neighbours are named."""
+    finding = told(only(valley()).findings, "coarse-grid")
+    assert finding is not None and finding.text.endswith("Try 0.00316 and 0.0316 too.")
+
+
+def test_the_interval_ends_at_the_first_rate_that_diverges(lane: LaneMaker, study: StudyMaker) -> None:
+    """It may reach up to that rate, which is said to be left out, and never beyond it."""
+    lanes = [lane(lr, seed, final) for lr, final in ((1e-3, 0.9), (1e-2, 0.2)) for seed in range(3)]
+    cliff = [lane(0.03, 0), lane(0.03, 1), dead(lane, 0.03, 2)]
+    beyond = [lane(0.1, seed, final) for seed, final in enumerate((0.2, 0.205, 0.2))]
+    for more in ([], beyond):  # without and with a rate beyond that cannot be told from the best
+        answer = only(study([*lanes, *cliff, *more]))
+        assert answer.interval == (1e-3, 0.03)
+        finding = told(answer.findings, "interval")
+        assert finding is not None and "0.03, the latter left out because training diverges there" in finding.text
+
+
+def test_identical_strategies_are_called_identical(valley: Valley) -> None:
+    """Strategies whose curves are the same run for run are identical, not merely hard to tell apart."""
+    plain, idle = valley(), valley(schedule="plateau")
+    finding = told(findings.judge(replace(plain, lanes=plain.lanes + idle.lanes)).findings, "best-strategy")
+    assert finding is not None and finding.value == 2 and "istinguishable" not in finding.text
+    assert "Identical to it, run for run: sgd with plateau at 0.01" in finding.text
+    worse = valley(optimizer="adam", jitter=0.0)
+    lanes = tuple(
+        replace(record, curve=replace(record.curve, valid_loss=record.curve.valid_loss + 0.1)) for record in worse.lanes
+    )
+    finding = told(findings.judge(replace(plain, lanes=(*plain.lanes, *idle.lanes, *lanes))).findings, "best-strategy")
+    assert finding is not None and finding.value == 2
+    assert "All the others are worse" in finding.text and finding.text.endswith("adam at 0.01 (0.300).")
+
+
+@pytest.mark.parametrize(("bad", "text"), [(False, "The only lane did not diverge"), (True, "The only lane diverged.")])
+def test_one_lane_is_not_counted(lane: LaneMaker, study: StudyMaker, bad: bool, text: str) -> None:
+    """A study of one lane is told without `1 of 1`, `none of 1` or `all 1`."""
+    judged = findings.judge(study([dead(lane, 1.0) if bad else lane(1.0)]))
+    finding = told(judged.findings, "diverged-share")
+    assert finding is not None and finding.text.startswith(text)
+    every = [f.text for f in (*judged.findings, *judged.answers[0].findings)]
+    assert not any(words in text for text in every for words in ("of 1 ", "all 1 ", "1 lanes"))
+
+
+def test_left_out_rates_are_counted_once(lane: LaneMaker, study: StudyMaker) -> None:
+    """Many rates that are not trained yet are told by their ends, and their number once."""
+    lanes = [lane(1e-3, final=0.9), lane(1e-2), *(lane(10.0**k, outcome=Outcome.RUNNING) for k in range(-1, 6))]
+    finding = told(only(study(lanes)).findings, "incomplete")
+    assert finding is not None and finding.value == 7 and finding.text.count("rates") == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pacesetter import findings
-from pacesetter.findings.verdict import Verdict, verdict_of
+from pacesetter.findings.verdict import Verdict, reason_of, verdict_of
 from pacesetter.records import Finding, LaneRecord, Level, Outcome, StudyRecord
 from tests.findings.conftest import LaneMaker, StudyMaker
 
@@ -36,12 +36,18 @@ def test_the_verdict_carries_the_lost_share(lane: LaneMaker, study: StudyMaker) 
     assert verdict.text.startswith("too low: it gives up 25 % of the improvement")
 
 
-def test_a_rate_that_cannot_be_told_from_the_best_is_good(lane: LaneMaker, study: StudyMaker) -> None:
-    """Noise that hides a loss of 8 % makes a rate good; the same loss without noise does not."""
-    for spread, verdict in ((0.3, Verdict.GOOD), (0.0, Verdict.TOO_LOW)):
-        lanes = [lane(1e-3, seed, 0.344 + spread * sign) for seed, sign in enumerate((-1, 0, 1))]
-        lanes += [lane(1e-2, seed, 0.2 - 0.5 * spread * sign) for seed, sign in enumerate((-1, 0, 1))]
-        assert set(verdicts(study(lanes))[:3]) == {verdict}
+def test_good_means_a_small_loss_also_where_seeds_cannot_tell(lane: LaneMaker, study: StudyMaker) -> None:
+    """Noise that hides a loss of 8 % makes no rate good, on either side: the verdict says that seeds cannot tell."""
+    for side, word in ((1e-3, Verdict.TOO_LOW), (1e-1, Verdict.HIGH)):
+        for spread in (0.3, 0.0):
+            lanes = [lane(side, seed, 0.344 + spread * sign) for seed, sign in enumerate((-1, 0, 1))]
+            lanes += [lane(1e-2, seed, 0.2 - 0.5 * spread * sign) for seed, sign in enumerate((-1, 0, 1))]
+            judged = findings.judge(study(lanes))
+            assert {verdict_of(record) for record in judged.lanes[:3]} == {word}
+            assert ("3 seeds cannot tell it apart from the best" in reason_of(judged.lanes[0])) == (spread > 0)
+    lanes = [lane(1e-3, seed, 0.27 + 0.3 * sign) for seed, sign in enumerate((-1, 0, 1))]
+    lanes += [lane(1e-2, seed, 0.2 - 0.1 * sign) for seed, sign in enumerate((-1, 0, 1))]
+    assert set(verdicts(study(lanes))) == {Verdict.GOOD}
 
 
 def test_an_erratic_rate_is_not_called_good(lane: LaneMaker, study: StudyMaker) -> None:
@@ -175,3 +181,88 @@ def test_a_bounce_at_high_noise_is_no_overfitting(lane: LaneMaker, study: StudyM
     valid = [2.0, 0.9, 0.6, 0.45, 0.55, 0.38, 0.47, 0.29, 0.36, 0.33, 0.43]
     record = findings.judge(study([lane(1e-1, valid=valid)])).lanes[0]
     assert told(record, "overfitting") is None
+
+
+OVER = [0.7, 0.6, 0.55, 0.6, 0.7, 0.9, 1.1, 1.4, 1.6, 1.8, 2.0]
+
+
+def test_overfitting_is_told_from_instability(lane: LaneMaker, study: StudyMaker) -> None:
+    """A lane that ends worse than untrained while its training loss fell overfitted: no word of lower rates."""
+    fell = list(np.linspace(0.7, 0.0025, 100))
+    over = lane(1e-2, outcome=Outcome.DIVERGED, valid=OVER, train=fell, message="diverged: it ended at 2, above 0.7")
+    record = findings.judge(study([lane(1e-3, final=0.4, untrained=0.7), over])).lanes[1]
+    assert verdict_of(record) is Verdict.DIVERGED
+    assert "(2.00 against 0.700) while its training loss fell from 0.700 to 0.0342" in reason_of(record)
+    assert "overfitting, not instability. Stop near step 20" in reason_of(record)
+    divergence, stability, start = (told(record, name) for name in ("divergence", "stability", "overfitting"))
+    assert divergence is not None and divergence.text.startswith("Diverged on validation data only")
+    assert stability is not None and stability.level is Level.GOOD
+    assert start is not None and start.value == 20
+    assert not any(
+        "Use " in finding.text or "ower" in finding.text.replace("lowest", "") for finding in record.findings
+    )
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_a_short_run_is_not_blamed_on_overfitting_alone(lane: LaneMaker, study: StudyMaker, rising: bool) -> None:
+    """A validation loss that jumped at once and comes down, or few steps: normalization may not have settled."""
+    valid = OVER if rising else [0.7, 5.0, 4.5, 4.0, 3.5, 3.0, 2.5, 2.0, 1.8, 1.6, 1.4]
+    steps = 20 if rising else 100
+    train = list(np.linspace(0.7, 0.1, steps))
+    over = lane(1e-2, outcome=Outcome.DIVERGED, valid=valid, train=train, steps=steps)
+    reason = reason_of(findings.judge(study([over], total_steps=steps)).lanes[0])
+    assert "batch normalization" in reason and "although its training loss fell from 0.700" in reason
+
+
+def test_a_training_loss_that_did_not_fall_is_instability(lane: LaneMaker, study: StudyMaker) -> None:
+    """Where the training loss ends higher, or any loss was not finite, a worse validation loss is instability."""
+    rise, gap = list(np.linspace(0.7, 1.5, 100)), [0.7, *np.linspace(0.7, 0.1, 99)]
+    gap[50] = np.inf
+    for train in (rise, gap):
+        bad = lane(1e-1, outcome=Outcome.DIVERGED, valid=OVER, train=train, message="diverged: it ended at 2")
+        record = findings.judge(study([lane(1e-3, final=0.4, untrained=0.7), bad])).lanes[1]
+        assert "overfitting" not in reason_of(record) and reason_of(record).endswith("Use 0.001 or less.")
+        assert told(record, "overfitting") is None
+
+
+def test_divergence_says_its_cause_once(lane: LaneMaker, study: StudyMaker) -> None:
+    """The message of the engine does not repeat the word and the step of the sentence around it."""
+    text = "diverged at step 3: the loss was not finite"
+    dead = lane(1.0, outcome=Outcome.DIVERGED, valid=[2.0], train=[2.0, 5.0, 1e30, np.inf], message=text)
+    worse = lane(2.0, final=3.0, outcome=Outcome.DIVERGED, message="diverged: it ended at validation loss 3")
+    judged = findings.judge(study([dead, worse, lane(0.1), lane(0.01, final=0.5)])).lanes
+    said = [finding.text for record in judged[:2] if (finding := told(record, "divergence"))]
+    assert said[0] == "Diverged at step 3 of 100: the loss was not finite."
+    assert all(text.lower().count("diverged") == 1 for text in said)
+    assert reason_of(judged[0]) == "Lost after 4 of 100 steps, because the loss was not finite. Use 0.1 or less."
+    assert reason_of(judged[1]) == "It ended at validation loss 3.00, untrained 2.00. Use 0.1 or less."
+
+
+def test_a_rate_too_low_gets_no_fine_advice(lane: LaneMaker, study: StudyMaker) -> None:
+    """A lane that barely learned is told to raise the rate, and nothing of overfitting or of a lower rate."""
+    valid = [2.0, 1.9, 1.85, 1.86, 1.87, 1.88, 1.89, 1.9, 1.91, 1.92, 1.93]
+    train = np.linspace(2, 1.8, 100) + 0.3 * np.random.default_rng(0).normal(size=100)
+    lanes = [lane(1e-3, valid=valid, train=list(train)), lane(1e-2, final=0.2), lane(1e-1, final=0.5)]
+    low = findings.judge(study(lanes)).lanes[0]
+    swing = told(low, "oscillation")
+    assert verdict_of(low) is Verdict.TOO_LOW and "Raise the rate" in reason_of(low)
+    assert told(low, "overfitting") is None
+    assert swing is not None and swing.level is Level.INFO and "lower rate" not in swing.text
+    assert swing.value is not None and swing.value > 0.1
+
+
+def test_a_low_rate_that_had_been_as_good_is_told_to_stop_earlier(lane: LaneMaker, study: StudyMaker) -> None:
+    """Below the best rate, a lane that reached its loss and overfitted is not told to raise the rate."""
+    valid = [2.0, 1.2, 0.8, 0.4, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    over = lane(1e-3, valid=valid, train=list(np.linspace(2, 0.01, 100)))
+    low = findings.judge(study([over, lane(1e-2, final=0.2), lane(1e-1, final=0.5)])).lanes[0]
+    assert verdict_of(low) is Verdict.TOO_LOW and "Raise" not in reason_of(low)
+    assert "as good by step 40 and overfits from there" in reason_of(low)
+    assert told(low, "overfitting") is not None
+
+
+@pytest.mark.parametrize("final", [1.995, 2.1])
+def test_giving_up_all_has_one_wording(lane: LaneMaker, study: StudyMaker, final: float) -> None:
+    """A share that rounds to all of the improvement is called all of it."""
+    judged = findings.judge(study([lane(1e-2, final=0.2), lane(1e-1, final=final)]))
+    assert "gives up all of the improvement" in reason_of(judged.lanes[1])

@@ -8,6 +8,13 @@ best. Why: that set holds the best of the tried rates with probability 0.95 or m
 falls to one minimum and rises again, the minimum over *all* rates lies between the neighbours of the best tried one.
 So the interval holds it at the same level. It is None with fewer than MINIMUM_SEEDS seeds, and None when the set
 reaches the lowest or highest rate tried: an end cut off there would claim what was not measured.
+
+The interval never reaches beyond the lowest rate above the best at which a seed was unstable: the expected loss of
+such a rate is beyond all bounds, and in one valley so is that of every higher one. That rate itself may be the upper
+end, and is not part of the interval then. The end is not drawn in further, to the last rate that trained: the optimum
+may lie anywhere between the two, often just below the edge, and the interval would hold it less often than it says.
+
+A rate whose lanes only overfitted (see `_ending`) bounds the optimum as any worse rate does, but is no stability edge.
 """
 
 import numpy as np
@@ -17,13 +24,13 @@ from pacesetter.findings._group import Group
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.records import Answer, Lane
 
-__all__ = ["MINIMUM_SEEDS", "SAFE_SHARE", "answer", "neighbours"]
+__all__ = ["MINIMUM_SEEDS", "SAFE_SHARE", "answer", "ends", "first_unstable", "neighbours"]
 
 MINIMUM_SEEDS = 3
 """Seeds needed for an interval: with two, the noise rests on one difference per rate."""
 
 SAFE_SHARE = 0.05
-"""A rate is safe when it gives up less than this share of the achievable improvement: a twentieth, hardly seen in
+"""A rate is safe when it gives up at most this share of the achievable improvement: a twentieth, hardly seen in
 use."""
 
 
@@ -37,34 +44,50 @@ def neighbours(group: Group, low: int, high: int) -> tuple[float | None, float |
     )
 
 
+def first_unstable(group: Group) -> int | None:
+    """Index of the lowest rate above the best at which a seed was unstable; a stray one below is no edge."""
+    bad: NDArray[np.intp] = np.flatnonzero(group.unstable)
+    bad = bad[bad > (group.best if group.best is not None else -1)]
+    return int(bad[0]) if len(bad) else None
+
+
+def ends(group: Group, best: int) -> tuple[float | None, float | None]:
+    """Ends of the interval around the rates that cannot be told from the best; None for an open end."""
+    alike = [best, *np.flatnonzero(group.equivalent).tolist()]
+    low, high = neighbours(group, min(alike), max(alike))
+    bad = first_unstable(group)
+    if bad is None:
+        return (low, high)
+    edge = float(group.rates[bad])
+    return (low, edge if high is None else min(high, edge))
+
+
 def _interval(group: Group, best: int) -> tuple[float, float] | None:
     if len(group.seeds) < MINIMUM_SEEDS:
         return None
-    alike = np.flatnonzero(group.equivalent)
-    low, high = neighbours(group, min(int(alike[0]), best), max(int(alike[-1]), best))
+    low, high = ends(group, best)
     return None if low is None or high is None else (low, high)
 
 
 def _safe_range(group: Group, best: int) -> tuple[float, float] | None:
-    if np.isnan(group.lost[best]):
-        return None
+    if np.isnan(group.lost[best]) or int(group.informative.sum()) < 2:
+        return None  # one rate alone gives no range
     low = high = best
-    while low > 0 and group.lost[low - 1] < SAFE_SHARE:
+    while low > 0 and group.lost[low - 1] <= SAFE_SHARE:
         low -= 1
-    while high + 1 < len(group.rates) and group.lost[high + 1] < SAFE_SHARE:
+    while high + 1 < len(group.rates) and group.lost[high + 1] <= SAFE_SHARE:
         high += 1
     return (float(group.rates[low]), float(group.rates[high]))
 
 
 def _stability_edge(group: Group) -> tuple[float, float] | None:
-    """Largest rate known good and smallest known to diverge; a stray divergence below the best rate is no edge."""
-    steady: NDArray[np.intp] = np.flatnonzero(np.isfinite(group.means))
-    bad = np.flatnonzero(group.diverged)
-    bad = bad[bad > (group.best if group.best is not None else -1)]
-    if not len(bad):
+    """Largest rate known not to diverge and smallest known to; lanes that only overfitted did not, in this sense."""
+    bad = first_unstable(group)
+    if bad is None:
         return None
-    good = steady[steady < bad[0]]
-    return (float(group.rates[good[-1]]), float(group.rates[bad[0]])) if len(good) else None
+    steady: NDArray[np.intp] = np.flatnonzero(np.isfinite(group.means) | (group.overfitted > 0) & (group.unstable == 0))
+    good = steady[steady < bad]
+    return (float(group.rates[good[-1]]), float(group.rates[bad])) if len(good) else None
 
 
 def answer(group: Group) -> Answer:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import not_worse, one_sided_t
 from pacesetter.records import LaneRecord, Outcome, StudyRecord
 
@@ -31,6 +32,7 @@ class Group:
     """All lanes of one strategy and length, by rate and seed.
 
     records: by rate and seed. rates: [rates], ascending, all that were tried. outcomes: for each, lanes by outcome.
+    overfitted: [rates], of the diverged lanes, how many only overfitted: their training was stable.
     losses: [rates, seeds], last validation losses of finished lanes over the seeds that are compared; NaN elsewhere.
     means: [rates], mean loss of the rates that may win: trained to the end, finite, for every compared seed, and no
     seed diverged or failed; NaN for the others. untrained: [seeds], loss before training. lost: [rates], share of the
@@ -44,6 +46,7 @@ class Group:
     records: tuple[LaneRecord, ...]
     rates: Floats
     outcomes: tuple[Mapping[Outcome, int], ...]
+    overfitted: Ints
     seeds: Ints
     losses: Floats
     untrained: Floats
@@ -65,9 +68,9 @@ class Group:
         return np.array([any(counts.get(kind) for kind in telling) for counts in self.outcomes], dtype=np.bool_)
 
     @property
-    def diverged(self) -> Bools:
-        """[rates]: at least one seed diverged."""
-        return np.array([counts.get(Outcome.DIVERGED, 0) > 0 for counts in self.outcomes], dtype=np.bool_)
+    def unstable(self) -> Ints:
+        """[rates]: how many seeds diverged by instability; one that only overfitted is none of them."""
+        return np.array([counts.get(Outcome.DIVERGED, 0) for counts in self.outcomes], dtype=np.int64) - self.overfitted
 
     @property
     def improvement(self) -> float:
@@ -142,9 +145,11 @@ def _group(key: tuple[str, str, int], records: Sequence[LaneRecord]) -> Group:
     losses = np.full((len(rates), len(seeds)), np.nan)
     before = np.full((len(rates), len(seeds)), np.nan)
     outcomes: list[dict[Outcome, int]] = [{} for _ in rates]
+    overfit = np.zeros(len(rates), dtype=np.int64)
     for record in ordered:
         row, column = np.searchsorted(rates, record.lane.lr), np.searchsorted(seeds, record.lane.seed)
         outcomes[row][record.outcome] = outcomes[row].get(record.outcome, 0) + 1
+        overfit[row] += overfitted(record)
         before[row, column] = record.curve.untrained_loss
         if record.outcome is Outcome.FINISHED:
             losses[row, column] = record.curve.final_valid_loss
@@ -170,7 +175,9 @@ def _group(key: tuple[str, str, int], records: Sequence[LaneRecord]) -> Group:
             best = None
     if best is not None and len(seeds) > 1:
         equivalent[wins] = not_worse(losses[wins])
-    return Group(*key, ordered, rates, tuple(outcomes), seeds, losses, untrained, means, lost, equivalent, best)
+    return Group(
+        *key, ordered, rates, tuple(outcomes), overfit, seeds, losses, untrained, means, lost, equivalent, best
+    )
 
 
 def comparison(study: StudyRecord) -> Comparison:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pacesetter.findings._answer import MINIMUM_SEEDS, neighbours
+from pacesetter.findings._answer import MINIMUM_SEEDS, ends, first_unstable
 from pacesetter.findings._group import Group
 from pacesetter.findings._judge import AnswerJudge, Findings
 from pacesetter.records import Answer, Finding, Level
@@ -15,10 +15,9 @@ METHOD = "Dunnett's one-sided comparison with the best rate, paired by seed, at 
 
 def _open(answer: Answer, group: Group) -> Finding:
     """The equivalent rates reach an end of what was tried, or both. value: that end, the lower one of both."""
-    alike = np.flatnonzero(group.equivalent)
-    beyond = neighbours(group, int(alike[0]), int(alike[-1]))
-    ends = ((0, "lowest", "lower"), (-1, "highest", "higher"))
-    reached = [end for end, next_rate in zip(ends, beyond, strict=True) if next_rate is None]
+    beyond = ends(group, int(np.flatnonzero(group.equivalent)[0]))
+    sides = ((0, "lowest", "lower"), (-1, "highest", "higher"))
+    reached = [end for end, next_rate in zip(sides, beyond, strict=True) if next_rate is None]
     at = [answer.equivalent[place] for place, _, _ in reached]
     text = (
         f"No interval: even the {listing([name for _, name, _ in reached])} rate tried, {rates(at)}, cannot "
@@ -38,7 +37,7 @@ def _judge(answer: Answer, group: Group) -> Findings:
         cannot = "so rates cannot be told apart and there is no interval" if seeds < 2 else "too few for an interval"
         text = f"{plural(seeds, 'seed').capitalize()} per rate, {cannot}. Use at least {MINIMUM_SEEDS} seeds."
         found.append(Finding("too-few-seeds", Level.WARNING, text, float(seeds)))
-    if seeds > 1:
+    if seeds > 1 and int(np.isfinite(group.means).sum()) > 1:  # one rate alone is not compared
         method = f"({METHOD} {level}, {seeds} seeds)"
         if len(answer.equivalent) > 1:
             text = f"Cannot be told apart from the best: {rates(answer.equivalent)} {method}."
@@ -47,8 +46,10 @@ def _judge(answer: Answer, group: Group) -> Findings:
         found.append(Finding("equivalent", Level.INFO, text, float(len(answer.equivalent))))
     if answer.interval is not None:
         low, high = answer.interval
+        bad = first_unstable(group)
+        edge = ", the latter left out because training diverges there," if bad == group.index(high) else ""
         text = (
-            f"The rate of lowest expected loss lies between {rate(low)} and {rate(high)} (level at least "
+            f"The rate of lowest expected loss lies between {rate(low)} and {rate(high)}{edge} (level at least "
             f"{level}): these are the tried rates next "
             "to those that cannot be told apart, and it holds if the loss has one valley."
         )

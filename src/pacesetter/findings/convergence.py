@@ -22,7 +22,9 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     total = record.lane.total_steps
     if len(hits):
         step = int(curve.eval_steps[hits[0]])
-        text = f"Reached {goal} by step {step} of {total}, checked every {checked_every(curve)} steps."
+        every = checked_every(curve)
+        often = "every step" if every == 1 else f"every {every} steps"
+        text = f"Reached {goal} by step {step} of {total}, checked {often}."
         if curve.final_valid_loss > target or record.outcome is Outcome.DIVERGED:
             return (Finding("convergence", Level.WARNING, f"{text} It did not keep it until the end.", float(step)),)
         return (Finding("convergence", Level.GOOD if step <= total / 2 else Level.INFO, text, float(step)),)

@@ -1,14 +1,32 @@
 """What the comparison covers: nothing learned, diverged, failed and unfinished lanes, other lengths."""
 
+from pacesetter.findings._ending import overfitted
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, StudyJudge
-from pacesetter.records import Answer, Finding, Level, Outcome
-from pacesetter.words import after, plural, share
+from pacesetter.records import Answer, Finding, LaneRecord, Level, Outcome
+from pacesetter.words import after, out_of, plural, sentence, share
 
 __all__ = ["FINDING"]
 
 MANY_DIVERGED = 0.5
 """When half of the lanes or more diverged, most of the range is out of use and its good part is thinly covered."""
+
+
+def _diverged(diverged: list[LaneRecord], ended: int) -> Finding:
+    """How many lanes diverged, and how many of them only overfitted; these ask for other advice."""
+    part, overfit = len(diverged) / ended, sum(overfitted(record) for record in diverged)
+    text = f"{sentence(out_of(len(diverged), ended, 'lane'))} diverged"
+    text += f" ({share(part)})." if part < 1 else "."
+    if overfit:
+        only = "It" if len(diverged) == 1 else "All of them" if overfit == len(diverged) else f"{overfit} of them"
+        text += (
+            f" {only} overfitted and trained stably: worse than untrained on validation data although the training "
+            "loss fell. Stop earlier, or regularize."
+        )
+    if (len(diverged) - overfit) / ended >= MANY_DIVERGED:
+        text += " That is much of the range: move it down to spend the steps where training works."
+    level = Level.WARNING if part >= MANY_DIVERGED else Level.INFO
+    return Finding("diverged-share", level, text, part)
 
 
 def _judge(comparison: Comparison, answers: tuple[Answer, ...]) -> Findings:
@@ -24,33 +42,27 @@ def _judge(comparison: Comparison, answers: tuple[Answer, ...]) -> Findings:
         )
         found.append(Finding("nothing-learned", Level.BAD, text))
     if of[Outcome.DIVERGED]:
-        part = len(of[Outcome.DIVERGED]) / ended
-        text = f"{len(of[Outcome.DIVERGED])} of {plural(ended, 'lane')} diverged ({share(part)})."
-        if part >= MANY_DIVERGED:
-            text += " That is much of the range: move it down to spend the steps where training works."
-        level = Level.WARNING if part >= MANY_DIVERGED else Level.INFO
-        found.append(Finding("diverged-share", level, text, part))
+        found.append(_diverged(of[Outcome.DIVERGED], ended))
     elif ended:
-        text = f"None of {plural(ended, 'lane')} diverged, so no stability edge was found."
+        none = "The only lane did not diverge" if ended == 1 else f"None of {ended} lanes diverged"
+        text = f"{none}, so no stability edge was found."
         found.append(Finding("diverged-share", Level.INFO, text, 0.0))
     if of[Outcome.FAILED]:
         failed = of[Outcome.FAILED]
-        text = f"{plural(len(failed), 'lane')} could not be trained and say nothing about their rate." + after(
-            failed[0].message
-        )
+        says = "says nothing about its" if len(failed) == 1 else "say nothing about their"
+        text = f"{plural(len(failed), 'lane')} could not be trained and {says} rate." + after(failed[0].message)
         found.append(Finding("failed-lanes", Level.BAD, text, float(len(failed))))
     if of[Outcome.RUNNING]:
         text = (
-            f"{len(of[Outcome.RUNNING])} of {plural(len(lanes), 'lane')} still to be trained: everything here "
+            f"{sentence(out_of(len(of[Outcome.RUNNING]), len(lanes), 'lane'))} still to be trained: everything here "
             "may change."
         )
         found.append(Finding("unfinished", Level.WARNING, text, float(len(of[Outcome.RUNNING]))))
     other = sum(record.lane.total_steps != comparison.study.total_steps for record in lanes)
     if other:
         text = (
-            f"{plural(other, 'lane')} of another length than {comparison.study.total_steps} steps stay out "
-            "of the answers: "
-            "rates compare only at one length."
+            f"{plural(other, 'lane')} of another length than {comparison.study.total_steps} steps "
+            f"{'stays' if other == 1 else 'stay'} out of the answers: rates compare only at one length."
         )
         found.append(Finding("other-lengths", Level.WARNING, text, float(other)))
     return tuple(found)

@@ -3,8 +3,10 @@
 import numpy as np
 
 from pacesetter.findings._curve import gain, stretches
+from pacesetter.findings._ending import overfitted
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, LaneJudge
+from pacesetter.findings._share import barely_learned
 from pacesetter.records import Curve, Finding, LaneRecord, Level, Outcome
 from pacesetter.words import loss, share
 
@@ -44,13 +46,19 @@ def overfitting_start(curve: Curve) -> int | None:
 
 
 def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
-    """The gap at the end (value: validation minus training loss) and the start of overfitting (value: its step)."""
+    """The gap at the end (value: validation minus training loss) and the start of overfitting (value: its step).
+
+    Overfitting of a lane that barely learned is not told: its rate comes first.
+    """
     curve = record.curve
     train, valid = curve.final_train_loss, curve.final_valid_loss
-    if record.outcome in (Outcome.DIVERGED, Outcome.FAILED) or not np.isfinite(valid - train):
+    lost = record.outcome is Outcome.DIVERGED and not overfitted(record)
+    if lost or record.outcome is Outcome.FAILED or not np.isfinite(valid - train):
         return ()
     gap, whole = valid - train, gain(curve)
     part = f", {share(abs(gap) / whole)} of what training gained" if whole > 0 else ""
+    if abs(gap) > whole > 0:
+        part = ", more than training gained"
     side = "above" if gap >= 0 else "below"
     text = (
         f"At the end the validation loss ({loss(valid)}) lies {loss(abs(gap))} {side} the training loss "
@@ -58,7 +66,7 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     )
     found = (Finding("generalization", Level.INFO, text, gap),)
     start = overfitting_start(curve)
-    if start is None:
+    if start is None or (record.outcome is not Outcome.DIVERGED and barely_learned(record, comparison.group(record))):
         return found
     step, low = int(curve.eval_steps[start]), float(curve.valid_loss[start])
     text = (

@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._curve import stretches
+from pacesetter.findings._ending import cause, overfitted, worse_than_untrained
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, LaneJudge
+from pacesetter.findings._share import barely_learned
 from pacesetter.records import Curve, Finding, LaneRecord, Level, Outcome
-from pacesetter.words import after, loss, plural, share
+from pacesetter.words import loss, plural, share
 
 __all__ = ["FINDING", "spikes"]
 
@@ -71,21 +73,26 @@ def _finite_steps(curve: Curve) -> int:
 
 
 def _divergence(record: LaneRecord) -> Finding:
-    """When the lane was lost, and by which sign."""
+    """When the lane was lost, and by which sign; or that it only overfitted."""
     curve, total = record.curve, record.lane.total_steps
     lost = [np.flatnonzero(~np.isfinite(values)) for values in (curve.train_loss, curve.grad_norm)]
     first = min((int(steps[0]) for steps in lost if len(steps)), default=curve.steps)
-    if curve.steps >= total and first == curve.steps and np.isfinite(curve.final_valid_loss):
+    if overfitted(record):
+        text = f"Diverged on validation data only: {worse_than_untrained(curve)}."
+    elif curve.steps >= total and first == curve.steps and np.isfinite(curve.final_valid_loss):
         end, start = loss(curve.final_valid_loss), loss(curve.untrained_loss)
         text = f"Diverged: after all {total} steps its validation loss is {end}, and untrained it was {start}."
     else:
-        text = f"Diverged at step {first} of {total}: from there the numbers are no longer finite."
-    return Finding("divergence", Level.BAD, text + after(record.message), float(first))
+        why = cause(record.message) or "from there the numbers are no longer finite"
+        when = f"at step {first} of {total}" if first < total else f"after all {total} steps"
+        text = f"Diverged {when}: {why}."
+    return Finding("divergence", Level.BAD, text, float(first))
 
 
 def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     """Spikes and rises (value: spikes), late swing (value: share of the gain), divergence (value: its step)."""
     found: Findings = (_divergence(record),) if record.outcome is Outcome.DIVERGED else ()
+    unstable = bool(found) and not overfitted(record)
     values = record.curve.train_loss[: _finite_steps(record.curve)]
     if len(values) < 10:
         return found
@@ -96,18 +103,23 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     rises = int((np.diff(means) > RISE_SHARE * gained).sum())
     text = f"The training loss has {plural(len(peaks), 'spike')}" if peaks else "The training loss has no spikes"
     text += f" (the first at step {peaks[0]})" if peaks else ""
-    text += f" and rose in {rises} of its {max(len(means) - 1, 0)} stretches between evaluations."
+    if len(means) > 1:
+        text += f". Averaged from one evaluation to the next, it rose {rises} of {plural(len(means) - 1, 'time')}"
+    text += "."
     restless = bool(peaks) or rises > len(means) / 3
-    level = Level.WARNING if restless else Level.GOOD if rises <= 1 and not found else Level.INFO
+    level = Level.WARNING if restless else Level.GOOD if rises <= 1 and not unstable else Level.INFO
     found = (*found, Finding("stability", level, text, float(len(peaks))))
     if record.outcome is Outcome.DIVERGED:
         return found
     late = noise[-max(len(noise) // 4, 1) :]
     swing = float(late.mean()) / gained
     text = f"In the last quarter the loss swings from batch to batch by {share(swing)} of what training gained."
-    if swing > SWING_SHARE:
+    group = comparison.group(record)
+    low = group.best is not None and group.index(record.lane.lr) < group.best
+    loud = swing > SWING_SHARE and not low and not barely_learned(record, group)
+    if loud:  # below the best rate, or where little was learned, a still lower rate is the wrong advice
         text += " A lower rate at the end (a decaying schedule) would calm it."
-    return (*found, Finding("oscillation", Level.WARNING if swing > SWING_SHARE else Level.INFO, text, swing))
+    return (*found, Finding("oscillation", Level.WARNING if loud else Level.INFO, text, swing))
 
 
 FINDING = LaneJudge(order=30, judge=_judge)
