@@ -195,3 +195,47 @@ def test_an_unknown_task_leaves_nothing(small, store, tmp_path):
         with pytest.raises(UnknownName, match="did you mean `quadratic`"):
             verb("quadratik", **question, store=store, out=tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_answer_is_what_the_report_recommends(small, store):
+    """`best` is the claimed answer of the best strategy; None on the edge, untrained or unlearned."""
+    from dataclasses import replace
+
+    from pacesetter.report._headline import headline
+
+    study = ps.compare("quadratic", **{**small, "lr": "0.001,0.03,1", "schedules": ["constant", "cosine"]})
+    assert study.best == min((a for a in study.answers if a.lr is not None), key=lambda a: a.valid_loss)
+    assert headline(study.record).sentence.startswith("Use sgd")
+    assert headline(study.record).best == ("sgd with cosine" if study.best.schedule == "cosine" else "sgd")
+    assert str(study.best.recipe) == study.best.record.recipe
+    begun = (replace(study.lanes[0], outcome=Outcome.RUNNING), *study.lanes[1:])
+    edge = ps.compare("quadratic", **{**small, "lr": "0.001,0.01"})
+    for other in (ps.Study(replace(study.record, lanes=begun)), edge):
+        assert other.best is None
+        assert not headline(other.record).sentence.startswith("Use ")
+
+
+def test_a_lane_has_a_document_of_its_own(small):
+    """It is the lane's entry of the study's; a number that no lane has is refused."""
+    study = ps.compare("quadratic", **small)
+    assert json.loads(study.to_json(lane=1)) == json.loads(study.to_json())["lanes"][1]
+    with pytest.raises(InputError, match="`lane` must be from 0 to 3 in study quadratic-1, got lane=4"):
+        study.to_json(lane=4)
+
+
+@pytest.mark.parametrize("given", ["adam, sgd(momentum=0.9)", ["adam,sgd"]])
+def test_several_in_one_text_are_refused_with_a_hint(given, small):
+    """A comma outside of brackets joins what belongs into a list."""
+    with pytest.raises(InputError, match=r"`optimizers` must have one text for each, .*: write optimizers=\['adam', "):
+        ps.compare("quadratic", **{**small, "optimizers": given})
+
+
+def test_what_takes_a_while_is_told(small, tmp_path):
+    """Before training begins and while the report is written, a listener hears what goes on."""
+    heard = []
+    ps.compare("quadratic", **{**small, "engine": "auto"}, out=tmp_path / "out", progress=heard.append)
+    notes = [progress.note for progress in heard if progress.note]
+    assert notes[0] == "measuring which engine is faster ..."
+    assert notes[-1] == "writing the report ..."
+    assert heard[0].study == ""
+    assert heard[-1].ended == heard[-1].lanes == 4

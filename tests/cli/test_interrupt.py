@@ -82,3 +82,24 @@ def _ended(url):
         return any(summary.ended for summary in Study.summaries(url))
     except StoreError:
         return False
+
+
+def test_what_an_interruption_says():
+    """Before a study has a name nothing is stored; where nothing or nothing more is to be trained, it says so."""
+    import click
+
+    from pacesetter.api.progress import Progress
+    from pacesetter.cli import session
+    from pacesetter.cli.progress import Watch
+
+    def said(*heard):
+        watch = Watch()
+        watch.last = heard[-1] if heard else None
+        with click.Context(click.Command("compare"), obj=["compare"]):
+            return session._kept(watch, "sqlite:///a.db")
+
+    assert said() == said(Progress("", 0)) == "interrupted before training began: nothing new was stored"
+    assert "study mine is finished" in said(Progress("mine", 0))
+    assert "all 4 lanes have ended" in said(Progress("mine", 4, ended=4))
+    assert "1 of 4 lanes have ended" in said(Progress("mine", 4, ended=1))
+    assert "go on with\n  pacesetter compare --study mine" in said(Progress("mine", 4, ended=1))

@@ -80,6 +80,7 @@ def test_report_and_export(cli, study, tmp_path):
     """Page, pictures and tables are made from the store."""
     ran = cli("report", "mine")
     assert ran.code == 0
+    assert ran.err == "writing the report of mine ...\n"
     assert (tmp_path / "pacesetter-out" / "mine" / "report.html").exists()
     ran = cli("export", "mine", "lanes.csv")
     assert (ran.code, ran.out) == (0, "written: lanes.csv\n")
@@ -93,10 +94,52 @@ def test_an_empty_store_says_so(cli, tmp_path):
     Store.open("sqlite:///pacesetter.db").close()
     ran = cli("studies")
     assert ran.code == 0
-    assert "no study yet" in ran.out
+    assert "no studies here yet" in ran.out
     ran = cli("show")
     assert ran.code == 2
-    assert "pacesetter compare makes one" in ran.err
+    assert "run `pacesetter compare`" in ran.err
+
+
+NOTHING = "no studies here yet: run `pacesetter compare`, or name a store with --store"
+
+
+def test_a_folder_without_a_store_says_so(cli, tmp_path):
+    """Without a store, `studies` lists none, the others say how to begin, and nothing is made."""
+    ran = cli("studies")
+    assert (ran.code, ran.out, ran.err) == (0, f"{NOTHING}\n", "")
+    assert json.loads(cli("studies", "--json", "-").out) == {"studies": []}
+    for line in (["show"], ["show", "mine"], ["report"], ["export", "mine", "lanes.csv"]):
+        ran = cli(*line)
+        assert (ran.code, ran.out, ran.err) == (2, "", f"error: {NOTHING}\n")
+    for command in ("studies", "show"):
+        ran = cli(command, "--store", "sqlite:///other.db")
+        assert ran.code == 2
+        assert "other.db" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["tasks.py"]
+
+
+def test_show_one_lane_for_programs(cli, study):
+    """`--lane N --json -` is that lane's entry of the study's document; with `--lanes` the lane is refused."""
+    whole = json.loads(cli("show", "mine", "--json", "-").out)
+    ran = cli("show", "mine", "--lane", "3", "--json", "-")
+    assert ran.code == 0
+    assert json.loads(ran.out) == whole["lanes"][3]
+    ran = cli("show", "mine", "--lanes", "--lane", "3")
+    assert (ran.code, ran.out) == (2, "")
+    assert "`lane` must come without lanes, got lane=3 and lanes" in ran.err
+    assert cli("show", "mine", "--lane", "4").code == 2
+
+
+def test_lanes_of_an_interrupted_study_are_not_finished(cli, study):
+    """Nobody is said to run what may have been interrupted."""
+    from pacesetter.records import Lane
+    from pacesetter.store import Store
+
+    with Store.open("sqlite:///pacesetter.db") as store:
+        store.add_lanes("mine", [Lane("sgd", "constant", 0.1, 0, 20)])
+    assert "not finished" in cli("show", "mine", "--lanes").out
+    assert "not finished: It has not reached its last step" in cli("show", "mine", "--lane", "4").out
+    assert "running" not in cli("show", "mine", "--lanes").out
 
 
 @pytest.mark.parametrize(

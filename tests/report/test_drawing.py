@@ -26,11 +26,21 @@ def test_a_short_curve_is_kept_as_it_is():
 def test_a_long_curve_keeps_its_spikes_and_its_end():
     """A spike of one batch in 10,000 is drawn at its own step and height, and so are the last points asked for."""
     values = np.ones(10_000)
-    values[4321], values[-1] = 50.0, 3.0
-    steps, kept = thin(values, tail=3)
+    values[4321], values[-3:] = 50.0, (3.0, 9.0, 27.0)
+    steps, kept = thin(values, tail=12)
     assert dict(zip(steps, kept, strict=True))[4321] == 50.0
     assert list(steps[-3:]) == [9997, 9998, 9999]
     assert len(steps) < 3 * BUCKETS
+
+
+@pytest.mark.parametrize("length", [81, 85, 200, 5000])
+def test_a_lost_run_that_does_not_rise_to_its_end_stays_smooth(length):
+    """The last points are drawn one by one only where they rise; noise before the end is a mean like all before."""
+    values = np.random.default_rng(1).uniform(1, 2, length)
+    values[-2:] = 2.0, 1.5
+    assert np.array_equal(thin(values, tail=12)[0], thin(values)[0])
+    risen = thin(np.append(values, [40.0, 90.0]), tail=12)[0]
+    assert list(risen[-2:]) == [length, length + 1]
 
 
 def test_what_is_not_finite_is_left_out():
@@ -75,6 +85,36 @@ def test_loss_axis_is_logarithmic_unless_a_loss_is_negative():
     assert loss_axis([-1.0, 1.0], 2.0).kind == "linear"
     assert loss_axis([], None).domain == (0.0, 1.0)
     assert loss_axis([0.0, math.nan, 1.0], 1.0).domain[0] > 0
+
+
+def test_the_best_runs_stay_on_the_axis():
+    """Nothing is cut off at the bottom, however far the best run is below all others."""
+    losses = [1.0] * 5000 + [1e-6]
+    axis = loss_axis(losses, 2.3)
+    assert axis.domain[0] < 1e-6
+    assert axis.inside(0) == axis.domain[1]
+    assert axis.inside(1) == pytest.approx(axis.domain[0])
+    assert Axis("linear", (1.0, 3.0)).inside(0.25) == 2.5
+
+
+@pytest.mark.parametrize("theme", [_theme.LIGHT, _theme.DARK])
+def test_neighbouring_rates_have_colours_that_differ(theme):
+    """Of thirteen rates each is 7 or more from the next in CIE L*a*b*, three times what is just seen."""
+    colours = [_lab(theme.colour(10 ** (-5 + k / 2), 1e-5, 10)) for k in range(13)]
+    apart = [math.dist(a, b) for a, b in pairwise(colours)]
+    assert min(apart) > 7
+    assert np.mean(apart) > 14
+
+
+def _lab(colour: str) -> tuple[float, float, float]:
+    """CIE L*a*b* of an sRGB colour, under D65."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    weights = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    white = (0.9505, 1.0, 1.089)
+    parts = [sum(w * c for w, c in zip(row, linear, strict=True)) / n for row, n in zip(weights, white, strict=True)]
+    x, y, z = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in parts)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 @pytest.mark.parametrize("theme", [_theme.LIGHT, _theme.DARK])

@@ -6,8 +6,9 @@ import altair as alt
 import pytest
 from markupsafe import Markup
 
+from pacesetter import findings, words
 from pacesetter.records import Finding, Level, Outcome, StudyRecord
-from pacesetter.report import _summary, panels
+from pacesetter.report import _summary, panels, recommended
 from pacesetter.report._theme import DARK, LIGHT
 from pacesetter.report.panels import answer, curves, final_loss, impact, paths, provenance, ranges, recipe, strategies
 from tests.report import studies
@@ -85,11 +86,91 @@ def test_a_running_study_says_what_is_left(small):
     begun = tuple(replace(record, outcome=Outcome.RUNNING) for record in small.lanes)
     lost = tuple(replace(a, best_tried=None, lr=None, valid_loss=None, findings=()) for a in small.answers)
     shown = answer.data(replace(small, lanes=begun, answers=lost))
-    assert (shown.sentence, shown.support) == ("No answer yet", "96 of 96 runs still to be trained.")
+    assert shown.sentence == "No answer yet: 0 of 96 lanes trained"
+    assert shown.support.startswith("Asked for: 8 strategies")
     assert strategies.data(replace(small, lanes=begun, answers=lost)).rows[0].nothing == "not trained yet"
-    shown = answer.data(replace(small, lanes=(*small.lanes[1:], begun[0])))
-    assert shown.sentence.startswith("Lowest so far")
-    assert shown.support.endswith("1 of 96 runs still to be trained.")
+    almost = replace(small, lanes=(*small.lanes[1:], begun[0]))
+    assert answer.data(almost).sentence.startswith("So far, with 95 of 96 lanes trained: ")
+    assert recipe.data(almost) is None
+    assert recommended(almost) is None
+
+
+def half_trained(study: StudyRecord) -> StudyRecord:
+    """The study as an interruption leaves it: seed 1 and the last two strategies are not finished."""
+    late = list(study.strategies())[-2:]
+    lanes = []
+    for record in study.lanes:
+        if record.lane.seed == 1 or record.lane.strategy in late:
+            seen = record.curve.eval_steps <= 30
+            curve = replace(
+                record.curve,
+                **{name: getattr(record.curve, name)[:30] for name in ("lr", "train_loss", "grad_norm")},
+                eval_steps=record.curve.eval_steps[seen],
+                valid_loss=record.curve.valid_loss[seen],
+                metrics={name: values[seen] for name, values in record.curve.metrics.items()},
+            )
+            lanes.append(replace(record, outcome=Outcome.RUNNING, curve=curve, message="", findings=()))
+        else:
+            lanes.append(record)
+    return findings.judge(replace(study, lanes=tuple(lanes), answers=(), findings=()))
+
+
+def test_a_half_trained_study_is_told_by_its_finished_lanes(small):
+    """Means are over finished lanes alone, one has no spread, and a strategy without any is not trained yet."""
+    study = half_trained(small)
+    ended = sum(record.outcome.ended for record in study.lanes)
+    shown = answer.data(study)
+    assert shown.sentence.startswith(f"So far, with {ended} of 96 lanes trained: ")
+    assert "with one seed" in shown.support
+    assert "±" not in shown.support
+    assert {remark for name, _, remark in shown.facts if name in ("Validation loss", "Accuracy")} == {"one seed"}
+    rows = strategies.data(study).rows
+    lanes = study.strategies()
+    for row in rows[:6]:
+        (best,) = (
+            r for r in lanes[row.optimizer, row.schedule] if (r.lane.lr, r.lane.seed) == (row.answer.best_tried, 0)
+        )
+        assert (row.seeds, row.spread, row.valid_loss) == (1, None, best.curve.final_valid_loss)
+        assert row.metrics == {"accuracy": (best.curve.final_metrics["accuracy"], None)}
+    assert [row.nothing for row in rows[6:]] == ["not trained yet"] * 2
+    drawn = final_loss.data(study)
+    dots = [row for part in drawn.rows.values() for row in part if row["part"] in ("seed", "cross")]
+    assert len(dots) == ended
+    assert {row["seed"] for row in dots} == {0}
+    lines = curves.data(study).measures[0].rows["adam"]
+    assert {row["seed"] for row in lines if row["part"] == "open"} == {1}
+    assert "not finished, 30 of 60 steps" in {row["ended"] for row in lines if row["part"] == "open"}
+    for optimizer, schedule, _, rates in impact.data(study).strategies:
+        untrained = all(not record.outcome.ended for record in lanes[optimizer, schedule])
+        assert all(rate.seeds == (0 if untrained else 1) and rate.spread is None for rate in rates)
+        assert not untrained or {rate.verdict for rate in rates} == {"not finished"}
+    assert f"{96 - ended} not finished" in dict(provenance.data(study).rows)["runs"]
+
+
+def test_means_and_spread_are_of_the_lanes_that_were_compared(small):
+    """Where more seeds finished at the best rate than the answer compared, the others take no part in its mean."""
+    of_sgd = small.strategies()["sgd", "constant"]
+    rate = next(a.best_tried for a in small.answers if a.optimizer == "sgd")
+    kept = [
+        r if r.lane.seed == 0 or r.lane.lr == rate else replace(r, outcome=Outcome.RUNNING, findings=()) for r in of_sgd
+    ]
+    study = findings.judge(replace(small, lanes=tuple(kept), answers=(), findings=()))
+    (row,) = strategies.data(study).rows
+    assert (row.seeds, row.spread, row.valid_loss) == (1, None, study.answers[0].valid_loss)
+
+
+def test_the_best_rate_is_named_at_its_line(small):
+    """In each cell the lines of the best rate are set off, and one carries the rate."""
+    for measure in curves.data(small).measures:
+        for found in small.answers:
+            rows = measure.rows[words.label(found.optimizer, found.schedule)]
+            assert {row["lr"] for row in rows if row["part"] == "best"} == {found.best_tried}
+            assert [row["text"] for row in rows if row["part"] == "name"] == [words.rate(found.best_tried)]
+
+
+def test_seven_tiles_fill_their_rows(small):
+    """Up to six figures stand in a row; seven stand as four and three, and none leaves a gap."""
+    assert [answer._share(tiles) for tiles in (5, 6, 7, 8, 9)] == [18, 15, 22, 22, 18]
 
 
 def test_the_headline_tells_what_was_asked(small):
@@ -200,6 +281,8 @@ def test_provenance_says_how_it_was_made(small):
     assert rows["data hash"].startswith("sha256:")
     assert rows["command"].startswith("pacesetter compare")
     assert rows["seeds"] == "0, 1"
+    again = provenance.data(replace(small, provenance={**small.provenance, "seeds": [0, 1]})).rows
+    assert [name for name, _ in again].count("seeds") == 1
     assert rows["plan: engine"] == "vectorised"
     assert "full trainings" in rows["cost"]
 

@@ -60,4 +60,4 @@ def test_a_picture_carries_nothing_that_only_a_pointer_shows(quadratic):
     for specification in specifications.values():
         assert '"tooltip"' not in json.dumps(specification)
     rows = specifications["curves-training-loss"]["datasets"]["rows0"]
-    assert {name for row in rows for name in row} == {"lane", "lr", "part", "step", "value"}
+    assert {name for row in rows for name in row} == {"lane", "lr", "part", "step", "value", "text"}

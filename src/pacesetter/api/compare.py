@@ -1,14 +1,16 @@
 """The main verb: what do these learning rates, schedules and optimizers do to my training?"""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pacesetter.api.output import write_report
-from pacesetter.api.progress import Listener
+from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.question import Question, load_task
 from pacesetter.api.study import Study
 from pacesetter.api.work import Settings, measure
+from pacesetter.errors import InputError
 from pacesetter.files import check_folder
 from pacesetter.packages import require
 
@@ -76,11 +78,60 @@ def compare(
         2
     """
     settings = Settings(store, study, device, engine, executor)
+    _refuse_lists_in_one(optimizers=optimizers, schedules=schedules, strategies=strategies)
     question = Question.read(lr, optimizers, schedules, strategies, seeds, seed)
     if out is not None:
         require("report")
     loaded, total_steps = load_task(task, steps)
     grid = question.grid(total_steps)
     folder = None if out is None else check_folder(out, "out")
-    record = measure(loaded, grid, settings, progress)
-    return Study(record, store, () if folder is None else write_report(record, folder))
+    tell = _Teller(progress)
+    if study is None and engine == "auto":  # a study that goes on has its engine
+        tell.note("measuring which engine is faster ...")
+    record = measure(loaded, grid, settings, tell)
+    if folder is None:
+        return Study(record, store)
+    tell.note("writing the report ...")
+    return Study(record, store, write_report(record, folder))
+
+
+class _Teller:
+    """Passes on what `measure` tells, and tells what goes on before and after it."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+        self._last = Progress("", 0)
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        if self._listener is not None:
+            self._listener(progress)
+
+    def note(self, text: str) -> None:
+        """Tell `text`; the numbers stay as they are."""
+        if self._listener is not None:
+            self._listener(replace(self._last, note=text))
+
+
+def _refuse_lists_in_one(**given: object) -> None:
+    """Several texts in one, joined by commas, are refused with how to give them."""
+    for name, value in given.items():
+        for text in [value] if isinstance(value, str) else value if isinstance(value, tuple | list) else []:
+            parts = _outside_brackets(text) if isinstance(text, str) else []
+            if len(parts) > 1 and all(parts):
+                raise InputError(
+                    f"`{name}` must have one text for each, got {text!r}: write {name}={parts!r} in Python, and the "
+                    "option once for each on the command line"
+                )
+
+
+def _outside_brackets(text: str) -> list[str]:
+    """The parts of `text` between commas that stand in no brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]

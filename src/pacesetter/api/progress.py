@@ -10,7 +10,7 @@ __all__ = ["Listener", "Progress"]
 class Progress:
     """How far a study is; sent at its start, at every evaluation and at its end.
 
-    study: its name in the store.
+    study: its name in the store; "" as long as a new study has none.
     lanes, ended, diverged: lanes to train in this call, those that have ended, and those of them that diverged.
     steps, settled, total: updates made in this call; updates that need no more work (made, or given up by a lane
         that ended early); all updates that were asked for.

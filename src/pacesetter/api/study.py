@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pacesetter.api import defaults
 from pacesetter.api.answer import Answer
+from pacesetter.errors import InputError
 from pacesetter.files import check_folder
 from pacesetter.packages import require
 from pacesetter.records import Cost, Finding, LaneRecord, Outcome, StudyRecord
@@ -80,6 +81,21 @@ class Study:
         return tuple(Answer.of(answer, self.record) for answer in self.record.answers)
 
     @property
+    def best(self) -> Answer | None:
+        """The answer to use, which the report recommends: the best strategy, at a rate that is claimed to be its best.
+
+        None while lanes are left to be trained, where no rate learned, and where the lowest loss lies on the edge of
+        the rates that were tried (a finding says which to try next); `answers` then has what is known so far.
+
+        Example:
+            optimizer, scheduler = study.best.recipe.to_torch(model.parameters(), total_steps=10_000)
+        """
+        from pacesetter.report import recommended
+
+        found = recommended(self.record)
+        return None if found is None else Answer.of(found, self.record)
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """The judgements on the whole comparison."""
         return self.record.findings
@@ -100,11 +116,15 @@ class Study:
 
         return to_frame(self.record)
 
-    def to_json(self) -> str:
-        """The document of `pacesetter compare --json`: strict JSON text, in which what does not exist is null."""
+    def to_json(self, lane: int | None = None) -> str:
+        """The document of `pacesetter compare --json`: strict JSON text, in which what does not exist is null.
+
+        lane: the number of a lane (from 0), for its entry of the document alone.
+        """
         from pacesetter.store import compare_document, to_json
 
-        return to_json(compare_document(self.record))
+        document = compare_document(self.record)
+        return to_json(document if lane is None else document["lanes"][self._number(lane)])
 
     def export(self, path: str | Path) -> Path:
         """Write the lanes as a table: `.csv`, `.parquet` or `.json`; the path written."""
@@ -135,6 +155,12 @@ class Study:
 
         return script(self.record, lane)
 
+    def _number(self, lane: int) -> int:
+        """`lane`, if there is a lane of that number."""
+        if not 0 <= lane < len(self.lanes):
+            raise InputError(f"`lane` must be from 0 to {len(self.lanes) - 1} in study {self.name}, got lane={lane}")
+        return lane
+
     def show(self) -> None:
         """Print answers, strategies and findings."""
         from rich.console import Console
@@ -150,7 +176,8 @@ class Study:
     def __repr__(self) -> str:
         """Name, task and how the lanes ended."""
         counts = {outcome: sum(r.outcome is outcome for r in self.lanes) for outcome in Outcome}
-        ends = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+        said = {Outcome.RUNNING: "not finished"}
+        ends = ", ".join(f"{count} {said.get(outcome, outcome)}" for outcome, count in counts.items() if count)
         return f"Study({self.name!r}: {self.record.task}, {len(self.lanes)} lanes, {ends})"
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from pacesetter.records import Curve, LaneRecord, StudyRecord
+from pacesetter.records import Curve, LaneRecord, Outcome, StudyRecord
 
 __all__ = ["one", "table"]
 
@@ -30,7 +30,7 @@ def table(study: StudyRecord) -> RenderableType:
             str(lane.seed),
             str(curve.steps),
             _number(curve.final_valid_loss),
-            str(record.outcome),
+            _ending(record.outcome),
             escape(f"{lane.optimizer} {lane.schedule}"),
         )
     return rows
@@ -41,11 +41,12 @@ def one(study: StudyRecord, number: int) -> RenderableType:
     record = study.lanes[number]
     lane, curve = record.lane, record.curve
     first, last = _number(curve.untrained_loss), _number(curve.final_valid_loss)
+    when = "at the end" if record.outcome.ended else "so far"
     head = (
         f"lane {number} of study {study.name}: {lane.recipe}, seed {lane.seed}",
-        f"{record.outcome}: {record.message or record.outcome.sentence}",
+        f"{_ending(record.outcome)}: {record.message or record.outcome.sentence}",
         f"{curve.steps} of {lane.total_steps} steps; lr applied {_rates(curve)}",
-        f"validation loss {first} untrained, {last} at the end  {_line(curve)}",
+        f"validation loss {first} untrained, {last} {when}  {_line(curve)}",
     )
     parts: list[RenderableType] = [escape(line) for line in head]
     if len(curve.eval_steps):
@@ -93,6 +94,11 @@ def _line(curve: Curve) -> str:
     low, high = float(heights.min()), float(heights.max())
     span = high - low or 1.0
     return "".join(_BARS[round((float(h) - low) / span * (len(_BARS) - 1))] for h in heights)
+
+
+def _ending(outcome: Outcome) -> str:
+    """How a lane ended; whether a process still trains it cannot be known."""
+    return str(outcome) if outcome.ended else "not finished"
 
 
 def _number(value: float) -> str:

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
+from click.core import ParameterSource
 
+from pacesetter.api import defaults
 from pacesetter.cli.streams import aside, write_utf8
 from pacesetter.errors import StoreError
 from pacesetter.files import writing
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from pacesetter.api.study import Study
 
-__all__ = ["Output", "load_study"]
+__all__ = ["Output", "load_study", "no_studies", "note", "nothing_here"]
 
 
 class Output:
@@ -74,16 +76,38 @@ def _try(path: Path) -> None:
             path.unlink()
 
 
+def note(line: str) -> None:
+    """Tell people what goes on; whoever was reading may have gone, and the work goes on."""
+    with suppress(OSError):
+        click.echo(line, err=True)
+
+
+def nothing_here(store: str) -> bool:
+    """Whether no store was named and this folder has none."""
+    return store == defaults.STORE and not Path(store.removeprefix("sqlite:///")).exists() and not _named("store")
+
+
+def no_studies(store: str) -> str:
+    """What is said where a store has no study, or where there is no store."""
+    where = f"in {store}" if _named("store") else "here"
+    return f"no studies {where} yet: run `pacesetter compare`, or name a store with --store"
+
+
+def _named(option: str) -> bool:
+    """Whether the option was typed."""
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
+
+
 def load_study(name: str | None, store: str) -> "Study":
     """The study `name` from the store, or the newest one; also while another process trains it."""
     from pacesetter.api.study import Study
 
+    if nothing_here(store):
+        raise StoreError(no_studies(store))
     if name is None:
         names = [summary.name for summary in Study.summaries(store)]
         if not names:
-            raise StoreError(
-                f"`study` must name a study, and there is none yet in {store}: pacesetter compare makes one"
-            )
+            raise StoreError(no_studies(store))
         name = names[-1]
         click.echo(f"the newest study, {name}:", err=True)
     return Study.load(name, store)

@@ -4,7 +4,7 @@ import click
 
 from pacesetter.api import defaults
 from pacesetter.cli.options import store_option
-from pacesetter.cli.output import load_study
+from pacesetter.cli.output import load_study, note
 from pacesetter.files import check_folder
 
 __all__ = ["report"]
@@ -25,5 +25,7 @@ def report(study: str | None, out: str | None, store: str) -> None:
     from pacesetter.api.output import own_folder, write_report
 
     found = load_study(study, store)
-    for path in write_report(found.record, check_folder(out or own_folder(found.name), "out")):
+    folder = check_folder(out or own_folder(found.name), "out")
+    note(f"writing the report of {found.name} ...")
+    for path in write_report(found.record, folder):
         click.echo(f"written: {path}")

@@ -51,7 +51,13 @@ def command_line(study: str | None) -> str:
 def _kept(watch: Watch, store: str) -> str:
     last = watch.last
     if last is None:
-        return "interrupted before training began: nothing was stored"
+        return "interrupted before training began: nothing new was stored"
+    if not last.study:
+        return "interrupted before training began: nothing new was stored"
+    if not last.lanes:
+        return f"interrupted: study {last.study} is finished, and kept in {store}; nothing was left to train"
+    if last.ended == last.lanes:
+        return f"interrupted: all {last.lanes} lanes have ended, and are kept in {store}: pacesetter show {last.study}"
     return (
         f"interrupted: {last.ended} of {last.lanes} lanes have ended, and everything measured is kept in {store}; "
         f"go on with\n  {command_line(last.study)}"

@@ -21,20 +21,24 @@ def show(
 ) -> None:
     """Show a study from the store (the newest, when none is named), also while another process trains it.
 
+    With --lane, --json has that lane's entry of the study's document alone.
+
     \b
     Examples:
       pacesetter show digits-mlp-1
       pacesetter show digits-mlp-1 --lanes
       pacesetter show digits-mlp-1 --lane 4
+      pacesetter show digits-mlp-1 --lane 4 --json -
       pacesetter show digits-mlp-1 --lane 4 --script > lane4.py
     """
     if script and lane is None:
         raise InputError("`script` must come with a lane, got script and no lane: add --lane N")
+    if list_lanes and lane is not None:
+        raise InputError(f"`lane` must come without lanes, got lane={lane} and lanes: leave one of both out")
     output = Output(json_target)
     found = load_study(study, store)
-    if lane is not None and not 0 <= lane < len(found.lanes):
-        raise InputError(f"`lane` must be from 0 to {len(found.lanes) - 1} in study {found.name}, got lane={lane}")
-    output.write(found.to_json())
+    document = found.to_json(lane)
+    output.write(document)
     if lane is not None and script:
         click.echo(found.script(lane), err=output.for_programs, nl=False)
         return

@@ -3,7 +3,7 @@
 import click
 
 from pacesetter.cli.options import json_option, store_option
-from pacesetter.cli.output import Output
+from pacesetter.cli.output import Output, no_studies, nothing_here
 from pacesetter.words import duration
 
 __all__ = ["studies"]
@@ -25,12 +25,12 @@ def studies(store: str, json_target: str | None) -> None:
     from pacesetter.api.study import Study, summaries_to_json
 
     output = Output(json_target)
-    summaries = Study.summaries(store)
+    summaries = [] if nothing_here(store) else Study.summaries(store)
     output.write(summaries_to_json(summaries))
     if output.for_programs:
         return
     if not summaries:
-        output.console.print(f"no study yet in {store}: pacesetter compare makes one", markup=False)
+        output.console.print(no_studies(store), markup=False, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("study", "task", "created"):

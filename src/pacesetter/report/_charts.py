@@ -9,13 +9,13 @@ import altair as alt
 import numpy as np
 
 from pacesetter.records import LaneRecord, Outcome
+from pacesetter.report import _summary
 from pacesetter.report._theme import Theme, ticks, widened
 
 # Rates are labelled as they are typed on the command line: 0.001, 1e-5.
 LABEL = "datum.value >= 0.001 && datum.value < 10000 ? format(datum.value, '~r') : format(datum.value, '.0e')"
 ROOM = 1.3  # drawn above the untrained loss, as a factor on a log axis: a run that rises is seen to rise
 DEEPEST = 1e-12  # of the untrained loss; a log axis shows no loss lower than this
-LOWEST = 0.01  # quantile of the losses where a log axis begins, if one of them is far below the others
 
 
 class Axis(NamedTuple):
@@ -23,6 +23,11 @@ class Axis(NamedTuple):
 
     kind: Literal["log", "linear"]
     domain: tuple[float, float]
+
+    def inside(self, share: float) -> float:
+        """The value that lies `share` of the axis' length below its top."""
+        low, high = self.domain
+        return high * (low / high) ** share if self.kind == "log" else high - share * (high - low)
 
     def title(self, label: str) -> str:
         """The axis title, which says when the axis is logarithmic."""
@@ -73,9 +78,10 @@ def cut(axis: Axis, steps: Sequence[float], values: Sequence[float]) -> list[tup
 
 
 def loss_axis(values: Sequence[float], untrained: float | None) -> Axis:
-    """The axis for losses: logarithmic when all are positive, up to a little above the untrained loss.
+    """The axis for losses: logarithmic when all are positive, from the lowest to a little above the untrained loss.
 
-    What rises further is clipped: a diverging run would squeeze every other one into the bottom of the chart.
+    What rises further is clipped: a diverging run would squeeze every other one into the bottom of the chart. Nothing
+    is clipped at the bottom, where the best runs are.
     """
     known = np.array([value for value in values if math.isfinite(value)], dtype=float)
     if not len(known):
@@ -87,8 +93,6 @@ def loss_axis(values: Sequence[float], untrained: float | None) -> Axis:
         return Axis("linear", (low - room, high + room))
     positive = known[known > 0]
     low = float(np.min(positive)) if len(positive) else top / 10
-    if len(positive) > 100:
-        low = max(low, float(np.quantile(positive, LOWEST)) / 3)
     low = max(min(low, top / 2), top * DEEPEST)
     return Axis("log", (low / 1.15, top * ROOM * (top / low) ** 0.03))
 
@@ -127,4 +131,6 @@ def shown(record: LaneRecord) -> str:
     """How a lane ended, in the few words a tooltip has room for."""
     if record.outcome in (Outcome.DIVERGED, Outcome.FAILED):
         return f"{record.outcome} after {record.curve.steps:,} steps"
+    if not record.outcome.ended:
+        return f"{_summary.ending(record.outcome)}, {record.curve.steps:,} of {record.lane.total_steps:,} steps"
     return f"{record.outcome}, {record.curve.steps:,} steps"

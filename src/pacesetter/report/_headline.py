@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from pacesetter import words
 from pacesetter.records import StudyRecord
-from pacesetter.report import _summary
+from pacesetter.report import _best, _summary
 
 
 class Headline(NamedTuple):
-    """What the page opens with. `claimed` is false where the best tried rate is not claimed to be the best."""
+    """What the page opens with. `claimed` is true where it recommends the best strategy at its best rate."""
 
     task: str
     study: str
@@ -23,7 +23,7 @@ class Headline(NamedTuple):
 def headline(study: StudyRecord) -> Headline:
     """The headline, the facts under it and the findings."""
     rows = [row for row in _summary.strategies(study) if row.rank is not None]
-    claimed = bool(rows) and rows[0].answer.lr is not None
+    claimed = _best.recommended(study) is not None
     name = words.strategy(rows[0].optimizer, rows[0].schedule) if rows else ""
     sentence, support = _sentences(study, rows, claimed)
     told = _summary.Told(*([f for f in part if f.text != support] for part in _summary.told(study)))
@@ -31,30 +31,34 @@ def headline(study: StudyRecord) -> Headline:
 
 
 def _sentences(study: StudyRecord, rows: list[_summary.Strategy], claimed: bool) -> tuple[str, str]:
-    left = sum(not record.outcome.ended for record in study.lanes)
-    unfinished = f"{left:,} of {words.plural(len(study.lanes), 'run')} still to be trained."
     if not study.answers:
         return "Not judged yet", f"Recorded: {_asked(study)}."
-    if not rows and left:
-        return "No answer yet", unfinished
+    if not rows and not study.finished:
+        return f"No answer yet: {_so_far(study)}", f"Asked for: {_asked(study)}."
     if not rows:
         return "No learning rate learned", _why(study)
     best = rows[0]
     name = words.strategy(best.optimizer, best.schedule)
     rate = words.rate(best.answer.best_tried)
-    over = f" over {best.seeds} seeds" if best.seeds > 1 else ""
+    over = f" over {best.seeds} seeds" if best.seeds > 1 else "" if study.finished else " with one seed"
     among = ", the lowest of all" if len(rows) > 1 else ""
     ended = f"It ended at a validation loss of {words.spread(best.valid_loss, best.spread)}{over}{among}"
-    support = f"{ended} ({_asked(study)})."
+    support = f"{ended} ({_asked(study)})." if study.finished else f"{ended}. Asked for: {_asked(study)}."
     alike = next((f.value for f in study.findings if f.name == "best-strategy" and f.value), 1.0)
     if len(rows) > 1 and alike > 1:
         others = "1 other strategy is" if alike == 2 else f"{alike - 1:.0f} other strategies are"
         support += f" {others} as good, as far as {best.seeds} seeds can tell."
-    if left:
-        support += f" {unfinished}"
-    if claimed and not left:
+    if claimed:
         return f"Use {name} at a learning rate of {rate}", support
+    if not study.finished:
+        return f"So far, with {_so_far(study)}: {name} at a learning rate of {rate}", support
     return f"Lowest so far: {name} at a learning rate of {rate}", support
+
+
+def _so_far(study: StudyRecord) -> str:
+    """How much of an unfinished study is there."""
+    ended = sum(record.outcome.ended for record in study.lanes)
+    return f"{ended:,} of {words.plural(len(study.lanes), 'lane')} trained"
 
 
 def _asked(study: StudyRecord) -> str:

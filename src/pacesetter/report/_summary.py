@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pacesetter import optimizers, schedules, words
 from pacesetter.errors import InputError
 from pacesetter.records import Answer, Finding, LaneRecord, Level, Outcome, StudyRecord
-from pacesetter.report import _means
+from pacesetter.report import _best, _means
 
 LOST = (Outcome.DIVERGED, Outcome.FAILED)
 KINDS = {
@@ -21,9 +21,9 @@ _WORST_FIRST = {Level.BAD: 0, Level.WARNING: 1}  # what is good to know keeps th
 class Strategy(NamedTuple):
     """A strategy at its best tried rate. Means and spreads are over the seeds of that rate; None is "not known".
 
-    `rank` is 1 for the lowest validation loss, None where no rate learned. `steps_to_target` is None when no seed
-    reached it, and `reached` says how many did. `runs` is its whole cost in full trainings; `left` counts
-    the lanes that have not ended.
+    `rank` is 1 for the lowest validation loss, None where no rate learned. `seeds` counts the finished lanes that the
+    means are of. `steps_to_target` is None when no seed reached it, and `reached` says how many did. `runs` is its
+    whole cost in full trainings; `lanes` and `left` count all its lanes and those that have not ended.
     """
 
     rank: int | None
@@ -38,6 +38,7 @@ class Strategy(NamedTuple):
     steps_to_target: float | None
     reached: int
     runs: float
+    lanes: int
     left: int
 
     @property
@@ -48,27 +49,25 @@ class Strategy(NamedTuple):
     @property
     def nothing(self) -> str:
         """What is said in place of a best rate where there is none."""
-        return "not trained yet" if self.left else "no rate learned"
+        if not self.left:
+            return "no rate learned"
+        return "not trained yet" if self.left == self.lanes else "no answer yet"
 
 
 def strategies(study: StudyRecord) -> list[Strategy]:
     """Every answered strategy, the lowest validation loss first, those without one last."""
     lanes = study.strategies()
-    known = [answer for answer in study.answers if answer.valid_loss is not None]
-    known.sort(key=lambda answer: answer.valid_loss or 0.0)
-    unknown = [answer for answer in study.answers if answer.valid_loss is None]
-    rows = []
-    for place, answer in enumerate([*known, *unknown]):
-        group = lanes.get((answer.optimizer, answer.schedule), [])
-        rows.append(_strategy(study, answer, group, place + 1 if place < len(known) else None))
-    return rows
+    return [
+        _strategy(study, answer, lanes.get((answer.optimizer, answer.schedule), []), place)
+        for place, answer in enumerate(_best.ranked(study), start=1)
+    ]
 
 
-def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], rank: int | None) -> Strategy:
-    best = [record for record in group if record.lane.lr == answer.best_tried]
+def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], place: int) -> Strategy:
+    best = _best.compared(group, answer)
     to_target = _means.finite(value(record, "convergence") for record in best)
     return Strategy(
-        rank=rank,
+        rank=None if answer.valid_loss is None else place,
         kind=kind(answer.optimizer, answer.schedule),
         optimizer=answer.optimizer,
         schedule=answer.schedule,
@@ -80,6 +79,7 @@ def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], rank:
         steps_to_target=_means.mean(to_target),
         reached=len(to_target),
         runs=sum(record.curve.steps for record in group) / max(study.total_steps, 1),
+        lanes=len(group),
         left=sum(not record.outcome.ended for record in group),
     )
 
@@ -99,6 +99,11 @@ def kind(optimizer: str, schedule: str) -> str:
     return KINDS.get(name, name)
 
 
+def ending(outcome: Outcome) -> str:
+    """How a lane ended, in a word or two; whether somebody still trains it cannot be known."""
+    return str(outcome) if outcome.ended else "not finished"
+
+
 def steps(row: Strategy) -> str:
     """Steps to the target, with how many seeds reached it when not all did."""
     if row.rank is None:
@@ -107,6 +112,11 @@ def steps(row: Strategy) -> str:
         return "not reached"
     some = f" ({row.reached} of {row.seeds})" if row.reached < row.seeds else ""
     return f"{words.count(row.steps_to_target)}{some}"
+
+
+def edge(row: Strategy) -> str:
+    """What is said in place of the rate that breaks where there is none."""
+    return words.DASH if row.left == row.lanes else "not seen"
 
 
 def value(record: LaneRecord, name: str) -> float | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-# Viridis (van der Walt and Smith, 2015): even in lightness and ordered for every kind of colour vision.
-_VIRIDIS = (
-    "#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725",
+# Plasma (van der Walt and Smith, 2015): even in lightness and ordered for every kind of colour vision. Of the ramps
+# with both, its neighbours are the easiest to tell apart where a ground takes away the lightest or the darkest part.
+_PLASMA = (
+    "#0d0887", "#46039f", "#7201a8", "#9c179e", "#bd3786", "#d8576b", "#ed7953", "#fb9f3a", "#fdca26", "#f0f921",
 )  # fmt: skip
 _STOPS = 9  # enough that interpolating between them in RGB cannot be told from the original
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
@@ -36,13 +37,13 @@ class Theme:
 
     def ramp(self, count: int = _STOPS) -> list[str]:
         """`count` colours from the lowest rate to the highest."""
-        return [_viridis(share) for share in np.linspace(*self.extent, count)]
+        return [_shade(share) for share in np.linspace(*self.extent, count)]
 
     def colour(self, lr: float, low: float, high: float) -> str:
         """The colour of one rate among rates from `low` to `high`, even in its logarithm."""
         start, end = self.extent
         share = 0.5 if high <= low else (math.log(lr) - math.log(low)) / (math.log(high) - math.log(low))
-        return _viridis(start + (end - start) * min(max(share, 0.0), 1.0))
+        return _shade(start + (end - start) * min(max(share, 0.0), 1.0))
 
     def config(self) -> dict[str, Any]:
         """The Vega-Lite configuration."""
@@ -75,15 +76,15 @@ class Theme:
         }
 
 
-LIGHT = Theme("light", "#ffffff", "#1b2126", "#59636d", "#e8ebee", "#3b6fb6", "#c4161c", (0.0, 0.8))
-DARK = Theme("dark", "#171b20", "#e8ebee", "#a3adb7", "#2b323a", "#7aa7e0", "#ff6b6b", (0.28, 1.0))
+LIGHT = Theme("light", "#ffffff", "#1b2126", "#59636d", "#e8ebee", "#3b6fb6", "#c4161c", (0.0, 0.82))
+DARK = Theme("dark", "#171b20", "#e8ebee", "#a3adb7", "#2b323a", "#7aa7e0", "#ff6b6b", (0.22, 1.0))
 
 
-def _viridis(share: float) -> str:
+def _shade(share: float) -> str:
     """The colour at `share` (0 to 1) of the ramp."""
-    place = min(max(share, 0.0), 1.0) * (len(_VIRIDIS) - 1)
-    left = min(int(place), len(_VIRIDIS) - 2)
-    ends = [[int(_VIRIDIS[k][i : i + 2], 16) for i in (1, 3, 5)] for k in (left, left + 1)]
+    place = min(max(share, 0.0), 1.0) * (len(_PLASMA) - 1)
+    left = min(int(place), len(_PLASMA) - 2)
+    ends = [[int(_PLASMA[k][i : i + 2], 16) for i in (1, 3, 5)] for k in (left, left + 1)]
     mixed = [round(a + (b - a) * (place - left)) for a, b in zip(*ends, strict=True)]
     return "#" + "".join(f"{value:02x}" for value in mixed)
 

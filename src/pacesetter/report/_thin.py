@@ -18,14 +18,17 @@ def thin(
 
     A curve of up to `2 * buckets` points is kept as it is. A longer one gives the mean of each of `buckets` equal
     stretches, at the middle of the stretch, and besides it the highest point of every stretch that spikes (`SPIKE`
-    times the mean of the rest, and `SPIKE_SHARE` of the first), the first point, and the last `tail` points: where a
-    run died, they are how. Values that are not finite are left out.
+    times the mean of the rest, and `SPIKE_SHARE` of the first), the first point, and of the last `tail` points those
+    that do nothing but rise to the end: where a run died, they are how. Values that are not finite are left out.
     """
     steps = np.flatnonzero(np.isfinite(values)).astype(np.float64)
     known = values[np.isfinite(values)]
     if len(known) <= 2 * buckets:
         return steps, known
-    edges = np.linspace(0, len(known), buckets + 1).round().astype(int)
+    falls = np.flatnonzero(np.diff(known) <= 0)
+    rise = min(tail, len(known) - 1 - (int(falls[-1]) + 1 if len(falls) else 0))
+    stretches = min(buckets, (len(known) - rise) // 2)
+    edges = np.linspace(0, len(known) - rise, stretches + 1).round().astype(int)
     places: dict[float, float] = {}
     for start, stop in pairwise(edges):
         stretch = known[start:stop]
@@ -35,7 +38,7 @@ def thin(
         places[float(np.mean(steps[start:stop]))] = float(np.mean(rest if spikes else stretch))
         if spikes:
             places[float(steps[start + peak])] = float(stretch[peak])
-    for position in (0, *range(len(known) - tail, len(known))):
+    for position in (0, *range(len(known) - rise, len(known))):
         places[float(steps[position])] = float(known[position])
     order = np.array(sorted(places))
     return order, np.array([places[place] for place in order])

@@ -35,7 +35,8 @@ def render(study: StudyRecord) -> RenderableType:
     rows = _summary.strategies(study)
     parts: list[RenderableType] = [Text(f"{head.sentence}.", style="bold"), Text(head.support), Text()]
     if rows:
-        parts += [_answers(rows), Text(), _strategies(rows, list(study.metrics)), Text()]
+        so_far = "" if study.finished else ", so far"
+        parts += [_answers(rows, so_far), Text(), _strategies(rows, list(study.metrics), so_far), Text()]
     whole, best, others = head.findings
     loud = [finding for finding in others if finding.level in (Level.BAD, Level.WARNING)]
     if whole or best or others:
@@ -49,9 +50,9 @@ def _table(title: str) -> Table:
     return Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, **looks)
 
 
-def _answers(rows: list[_summary.Strategy]) -> Table:
+def _answers(rows: list[_summary.Strategy], so_far: str) -> Table:
     """What each strategy answers: its best rate, where that lies, and where it breaks."""
-    table = _table("Learning rates")
+    table = _table(f"Learning rates{so_far}")
     table.add_column("strategy", overflow="fold", min_width=21)
     for name in ("best rate", "best rate lies in", "safe to use", "breaks at"):
         table.add_column(name, justify="right", max_width=19 if " " in name else None)
@@ -60,7 +61,7 @@ def _answers(rows: list[_summary.Strategy]) -> Table:
     for row in rows:
         answer = row.answer
         best = words.rate(answer.best_tried) + (f" {DOUBT}" if _unclaimed(row) else "")
-        edge = "not seen" if answer.stability_edge is None else words.rate(answer.stability_edge[1])
+        edge = _summary.edge(row) if answer.stability_edge is None else words.rate(answer.stability_edge[1])
         table.add_row(
             row.label,
             best,
@@ -76,9 +77,9 @@ def _unclaimed(row: _summary.Strategy) -> bool:
     return row.answer.lr is None and row.answer.best_tried is not None
 
 
-def _strategies(rows: list[_summary.Strategy], metrics: list[str]) -> Table:
+def _strategies(rows: list[_summary.Strategy], metrics: list[str], so_far: str) -> Table:
     """Every strategy at its own best rate."""
-    table = _table("Strategies, each at its own best rate")
+    table = _table(f"Strategies, each at its own best rate{so_far}")
     table.caption = "cost: of all rates and seeds together, in full trainings"
     table.add_column("strategy", overflow="fold", min_width=21)
     table.add_column("kind", max_width=10)

@@ -9,6 +9,7 @@ from pacesetter.report._theme import Theme
 
 TITLE = ""
 ORDER = 10
+MOST_TILES = 6  # in one row of a wide page
 
 
 def data(study: StudyRecord) -> Headline:
@@ -27,9 +28,17 @@ def draw(data: Headline, theme: Theme) -> Markup:
         data.task,
         data.sentence,
         data.support,
-        Markup("<dl class='facts'>{}</dl>").format(facts) if data.facts else "",
+        Markup("<dl class='facts' style='--share:{}%'>{}</dl>").format(_share(len(data.facts)), facts)
+        if data.facts
+        else "",
         _found(data),
     )
+
+
+def _share(tiles: int) -> int:
+    """The least width of a tile in per cent: up to six are in one row, more in two rows of about the same length."""
+    columns = tiles if tiles <= MOST_TILES else (tiles + 1) // 2
+    return 90 // max(columns, 1)  # a little less than their share, which leaves room for the lines between them
 
 
 def _found(data: Headline) -> Markup:

@@ -14,6 +14,7 @@ from pacesetter.report._theme import Theme, widened
 
 TITLE = "Final loss against learning rate"
 ORDER = 30
+EDGE = 0.03  # of the height: a cross at the top lies inside by this, whole
 Row = dict[str, Value]
 
 
@@ -30,10 +31,10 @@ class FinalLoss(NamedTuple):
 def data(study: StudyRecord) -> FinalLoss | None:
     """One row for every seed, mean, diverged run, interval and edge."""
     lanes = study.strategies()
-    if len({record.lane.lr for record in study.lanes}) < 2:
+    if len({record.lane.lr for record in study.lanes}) < 2 or not any(r.outcome.ended for r in study.lanes):
         return None
     untrained = _means.mean(record.curve.untrained_loss for record in study.lanes)
-    finals = [r.curve.final_valid_loss for r in study.lanes if r.outcome not in _summary.LOST]
+    finals = [r.curve.final_valid_loss for r in study.lanes if _final(r)]
     rows, notes = {}, {}
     for row in _summary.strategies(study):
         group = lanes.get((row.optimizer, row.schedule), [])
@@ -51,9 +52,9 @@ def draw(data: FinalLoss, theme: Theme) -> tuple[Picture, ...]:
         for index, (label, rows) in enumerate(data.rows.items())
     ]
     caption = (
-        "Each dot is one run, the line is the mean over seeds. Ringed: the rates that cannot be told apart from the "
-        "best. Blue band: the interval that holds the best rate. Red: from the first rate that diverges; each cross "
-        "is a run that did. Dotted: the untrained model."
+        "Each dot is one run that was trained to its end, the line is the mean over seeds. Ringed: the rates that "
+        "cannot be told apart from the best. Blue band: the interval that holds the best rate. Red: from the first "
+        "rate that diverges; each cross is a run that did. Dotted: the untrained model."
     )
     described = f"Final validation loss against learning rate for {len(cells)} strategies."
     chart = template(_chart(data, theme), theme)
@@ -67,8 +68,8 @@ def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
     if answer.stability_edge is not None:
         rows.append({"part": "edge", "lr": math.sqrt(math.prod(answer.stability_edge))})
     for lr in sorted({record.lane.lr for record in records}):
-        here = [record for record in records if record.lane.lr == lr]
-        kept = [record for record in here if record.outcome not in _summary.LOST]
+        here = [record for record in records if record.lane.lr == lr and record.outcome.ended]
+        kept = [record for record in here if _final(record)]
         centre = _means.mean(record.curve.final_valid_loss for record in kept)
         if centre is not None and len(kept) == len(here):
             rows.append({"part": "mean", "lr": lr, "value": centre})
@@ -84,6 +85,11 @@ def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
     return rows
 
 
+def _final(record: LaneRecord) -> bool:
+    """Whether the lane's last loss is that of a trained model."""
+    return record.outcome.ended and record.outcome not in _summary.LOST
+
+
 def _note(answer: Answer) -> str:
     said = f"best at {words.rate(answer.best_tried)}"
     if answer.stability_edge is not None:
@@ -92,7 +98,7 @@ def _note(answer: Answer) -> str:
 
 
 def _chart(data: FinalLoss, theme: Theme) -> Any:
-    low, top = data.axis.domain
+    (low, top), highest = data.axis.domain, data.axis.inside(EDGE)
     x = rate_axis(data.rates)
     y = alt.Y("at:Q", title=data.axis.title("Final validation loss"), scale=data.axis.scale(), axis=data.axis.axis())
     tooltip = [
@@ -102,7 +108,7 @@ def _chart(data: FinalLoss, theme: Theme) -> Any:
         alt.Tooltip("ended:N", title="how it ended"),
     ]
     lit = alt.when("picked === 0 || abs(log(datum.lr / picked)) < 1e-6")
-    edge = f"isValid(datum.value) ? min(max(datum.value, {low!r}), {top!r}) : {top!r}"
+    edge = f"isValid(datum.value) ? min(max(datum.value, {low!r}), {highest!r}) : {highest!r}"
     base = alt.Chart(alt.NamedData("rows")).transform_calculate(at=edge)
 
     def part(name: str) -> alt.Chart:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pacesetter import words
 from pacesetter.findings.verdict import reason_of, verdict_of
-from pacesetter.records import LaneRecord, Level, StudyRecord
+from pacesetter.records import LaneRecord, Level, Outcome, StudyRecord
 from pacesetter.report import _html, _means, _summary
 from pacesetter.report._theme import Theme
 
@@ -17,7 +17,10 @@ _LOUD = ("overfitting",)  # findings that no column of the table shows, and that
 
 
 class Rate(NamedTuple):
-    """One rate of one strategy, over its seeds. `verdict` is what most seeds say; `said` are sentences on the rest."""
+    """One rate of one strategy, over those of its seeds that ended.
+
+    `verdict` is what most seeds say; `said` are sentences on the rest.
+    """
 
     lr: float
     verdict: str
@@ -70,7 +73,10 @@ def draw(data: Impact, theme: Theme) -> Markup:
         marked = next((k for k, rate in enumerate(rates) if rate.lr == best), None)
         body = _html.table(_html.Table(heads, rows, numeric, remarks), marked, "cards impact")
         lost = sum(rate.lost > 0 for rate in rates)
-        note = f"{len(rates)} rate{'s' if len(rates) != 1 else ''} tried" + (f", {lost} diverged" if lost else "")
+        tried = sum(rate.seeds > 0 for rate in rates)
+        note = words.plural(tried, "rate") + " tried" + (f", {lost} diverged" if lost else "")
+        if tried < len(rates):
+            note = f"{note}, {len(rates) - tried} not finished" if tried else "not trained yet"
         shell = "<details class='fold'{}><summary>{} <small>{}</small></summary>{}</details>"
         opened = Markup(" open") if index == 0 else ""
         parts.append(Markup(shell).format(opened, _html.strategy(optimizer, schedule), note, body))
@@ -82,7 +88,8 @@ def draw(data: Impact, theme: Theme) -> Markup:
     return note + _html.join(parts)
 
 
-def _rate(lr: float, records: list[LaneRecord], metrics: list[str]) -> Rate:
+def _rate(lr: float, lanes: list[LaneRecord], metrics: list[str]) -> Rate:
+    records = [record for record in lanes if record.outcome.ended]
     kept = [record for record in records if record.outcome not in _summary.LOST]
     verdict, level = _verdict(records)
     finals = [record.curve.final_valid_loss for record in kept]
@@ -106,7 +113,7 @@ def _verdict(records: list[LaneRecord]) -> tuple[str, Level]:
     """What most seeds say, the first among equals; how the first of them ended where nothing is judged."""
     levels = {verdict_of(record): f.level for record in records for f in record.findings if f.name == "verdict"}
     if not levels:
-        return str(records[0].outcome), Level.INFO
+        return _summary.ending(records[0].outcome if records else Outcome.RUNNING), Level.INFO
     most = Counter(verdict for record in records if (verdict := verdict_of(record)) in levels).most_common(1)[0][0]
     return str(most), levels[most]
 
@@ -119,7 +126,7 @@ def _stability(records: list[LaneRecord]) -> str:
     spikes = _means.mean(_summary.value(record, "stability") for record in records)
     if spikes is None:
         return words.DASH
-    return "steady" if not spikes else f"{spikes:.2g} spikes"
+    return "steady" if not spikes else "1 spike" if spikes == 1 else f"{spikes:.2g} spikes"
 
 
 def _gap(record: LaneRecord) -> float | None:
@@ -129,6 +136,8 @@ def _gap(record: LaneRecord) -> float | None:
 
 def _said(records: list[LaneRecord]) -> list[str]:
     """Why the verdict, and what else warns, in the words of the first seed that it is about; none twice."""
+    if not records:
+        return []
     lost = [record for record in records if record.outcome in _summary.LOST]
     first = (lost or records)[0]
     said = [reason] if (reason := reason_of(first)) else []
@@ -140,7 +149,7 @@ def _said(records: list[LaneRecord]) -> list[str]:
 
 def _cells(rate: Rate, data: Impact) -> list[str | Markup]:
     lost = f" ({rate.lost} of {rate.seeds} seeds)" if 0 < rate.lost < rate.seeds else ""
-    reached = "not reached" if rate.lost < rate.seeds else words.DASH
+    reached = "not reached" if rate.lost < rate.seeds else words.DASH  # lost and untrained seeds aim at nothing
     return [
         _html.rate(rate.lr, *data.rates),
         _html.badge(rate.level, rate.verdict) + lost,

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pacesetter import words
 from pacesetter.records import Outcome, StudyRecord
-from pacesetter.report import _html
+from pacesetter.report import _html, _summary
 from pacesetter.report._theme import Theme
 
 TITLE = "Where these numbers come from"
@@ -24,7 +24,7 @@ def data(study: StudyRecord) -> Facts:
     """What is known of how the study was made."""
     cost = study.cost
     seeds = sorted({record.lane.seed for record in study.lanes})
-    outcomes = [(str(kind), sum(r.outcome is kind for r in study.lanes)) for kind in Outcome]
+    outcomes = [(_summary.ending(kind), sum(r.outcome is kind for r in study.lanes)) for kind in Outcome]
     rows = [
         ("study", study.name),
         ("task", study.task),
@@ -35,7 +35,8 @@ def data(study: StudyRecord) -> Facts:
         ("cost", f"{cost.lane_steps:,} weight updates, the price of {words.number(cost.runs)} full trainings"),
         ("training time", words.duration(cost.seconds)),
     ]
-    rows += _flat(study.provenance)
+    said = dict(rows)
+    rows += _flat({name: value for name, value in study.provenance.items() if name not in said})
     rows += [(f"plan: {name}", text) for name, text in _flat(study.plan)]
     return Facts([(name, text) for name, text in rows if text])
 

@@ -34,7 +34,8 @@ def data(study: StudyRecord) -> Ranges | None:
     rows: list[dict[str, Value]] = []
     for row in summary:
         answer = row.answer
-        own = sorted({r.lane.lr for r in study.lanes if r.lane.strategy == (row.optimizer, row.schedule)})
+        ended = [r.lane for r in study.lanes if r.outcome.ended]
+        own = sorted({lane.lr for lane in ended if lane.strategy == (row.optimizer, row.schedule)})
         loss = words.spread(row.valid_loss, row.spread) if row.rank else row.nothing
         rows.append({"label": row.label, "part": "name", "lr": rates[0], "text": row.label, "loss": loss})
         spans = {"tried": (own[0], own[-1]) if own else None, "safe": answer.safe_range, "interval": answer.interval}

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from pacesetter import optimizers, schedules
 from pacesetter.errors import InputError
 from pacesetter.records import StudyRecord
-from pacesetter.report import _html, _summary
+from pacesetter.report import _best, _html
 from pacesetter.report._theme import Theme
 from pacesetter.schedules._spans import steps_of
 
@@ -25,9 +25,9 @@ class Code(NamedTuple):
 
 
 def data(study: StudyRecord) -> Code | None:
-    """Code for the best strategy; None when its best rate is not claimed."""
-    best = next(iter(_summary.strategies(study)), None)
-    if best is None or best.rank is None or best.answer.recipe is None or best.answer.lr is None:
+    """Code for the recommended strategy; None when none is recommended."""
+    best = _best.recommended(study)
+    if best is None or best.recipe is None or best.lr is None:
         return None
     step = "    scheduler.step()"
     if _reacts(best.schedule):
@@ -35,14 +35,14 @@ def data(study: StudyRecord) -> Code | None:
     params = ["model.parameters()", f"total_steps={study.total_steps}"]
     ours = (
         "import pacesetter as ps\n\n"
-        f"{call('recipe = ps.Recipe.parse', [quoted(best.answer.recipe)])}\n"
+        f"{call('recipe = ps.Recipe.parse', [quoted(best.recipe)])}\n"
         f"{call('optimizer, scheduler = recipe.to_torch', params)}\n\n"
         "for inputs, targets in batches:\n"
         "    optimizer.zero_grad()\n"
         "    loss(model(inputs), targets).backward()\n"
         "    optimizer.step()\n" + step
     )
-    return Code(best.answer.recipe, ours, plain(best.optimizer, best.schedule, best.answer.lr, study.total_steps))
+    return Code(best.recipe, ours, plain(best.optimizer, best.schedule, best.lr, study.total_steps))
 
 
 def draw(data: Code, theme: Theme) -> Markup:
