@@ -70,8 +70,9 @@ def _cliff(answer: Answer, group: Group) -> Findings:
     at = group.index(bad)
     lost, lanes = int(group.unstable[at]), sum(group.outcomes[at].values())
     seeds = f" for {lost} of {plural(lanes, 'seed')}" if lost < lanes else ""
+    aside = " (overfitting aside)" if group.overfitted[:at].any() else ""
     text = (
-        f"Training does not diverge up to {rate(good)}, and does at {rate(bad)}{seeds}, "
+        f"Training does not diverge up to {rate(good)}{aside}, and does at {rate(bad)}{seeds}, "
         f"{bad / answer.best_tried:.3g} times the best rate."
     )
     if distance > CLIFF_DECADES + 1e-9:
