@@ -194,7 +194,7 @@ class Answer:
     interval: holds the best rate at level `confidence`; None with too few seeds or without a claim.
     equivalent: tried rates that cannot be told apart from the best, ascending.
     safe_range: the tried rates around the best that lose less than a stated share of the achievable improvement.
-    stability_edge: (largest rate known good, smallest known to diverge); None when none diverged.
+    stability_edge: (largest rate known not to diverge, smallest known to); None when none diverged.
     valid_loss: mean over seeds of the last validation loss at `best_tried`.
     """
 

@@ -82,7 +82,8 @@ def _rates(curve: Curve) -> str:
     first, last, peak = float(curve.lr[0]), float(curve.lr[-1]), float(curve.lr.max())
     if first == last == peak:
         return f"{first:g} throughout"
-    return f"from {first:.4g} over at most {peak:.4g} to {last:.4g}"
+    top = f", at most {peak:.4g}" if peak > max(first, last) else ""
+    return f"from {first:.4g} to {last:.4g}{top}"
 
 
 def _line(curve: Curve) -> str:

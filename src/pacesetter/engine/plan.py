@@ -1,8 +1,10 @@
 """How lanes are run: the plan, chosen once by measuring, stored with the study, reused by whatever goes on with it."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from pacesetter.engine.batches import Batches
 from pacesetter.engine.blame import in_one_line, told
 from pacesetter.engine.looped import Looped
 from pacesetter.engine.program import fresh_program
-from pacesetter.engine.traceless import traceless
+from pacesetter.engine.traceless import threads, traceless
 from pacesetter.engine.vectorised import Vectorised
 from pacesetter.errors import InputError, PacesetterError, TaskError, UnknownName
 from pacesetter.records import Lane
@@ -23,9 +25,16 @@ __all__ = ["ENGINES", "Plan", "make_plan", "why_not_vectorised"]
 ENGINES = ("auto", "vectorised", "looped")
 CHUNKS = (8, 32)
 """Lane counts that are timed: 8 fit a processor's cache for small convolutions, 32 spread the cost of each call."""
+ONE_BY_ONE = 0
+"""Stands among lane counts for one lane of the looped engine."""
+WORTH_ALL_THREADS = 1.6
+"""All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
+other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
+BYTES_PER_WEIGHT_BYTE = 8
+"""A lane's weights, gradients, up to two slots of state, the same again while they are updated."""
 ON_FIRST_BATCHES = "could not be trained on its first batches"
 COMPARED_STEPS = 3
-TIMED_STEPS = 3
+TIMED_STEPS = 4
 TOLERANCE = 1e-3
 """Relative difference above which the two engines do not agree: float32 sums in another order differ by about 1e-6 a
 step; a dropped buffer or a wrong random number differs by far more."""
@@ -62,36 +71,54 @@ def make_plan(task: Task, lanes: Sequence[Lane], engine: str = "auto", device: s
     place = usable_device(device)
     together = _largest_group(lanes)
     with traceless():
+        room = _lanes_that_fit(task)
+        plan = partial(Plan, threads=torch.get_num_threads(), device=str(place))
         if engine == "looped":
-            return _plan("looped", CHUNKS[0], place, "the looped engine was asked for")
+            return plan("looped", min(CHUNKS[0], room), reason="the looped engine was asked for")
         if engine == "auto" and together == 1:
-            return _plan("looped", 1, place, "each optimizer and seed has one lane, so there is nothing to stack")
+            return plan("looped", 1, reason="each optimizer and seed has one lane, so there is nothing to stack")
         obstacle = why_not_vectorised(task, place)
         if obstacle and engine == "vectorised":
             raise InputError(f"`engine` must be looped for this model, got engine='vectorised': {obstacle}")
         if obstacle:
-            return _plan("looped", CHUNKS[0], place, obstacle)
-        rule = lanes[0].optimizer
-        times = {
-            size: _seconds_per_lane_step(task, rule, size, place)
-            for size in sorted({min(size, together) for size in CHUNKS})
-        }
-        size = min(times, key=times.__getitem__)
-        if engine == "vectorised":
-            return _plan(
-                "vectorised", size, place, f"the vectorised engine was asked for; {size} lanes at a time is fastest"
-            )
-        plain = _seconds_per_lane_step(task, rule, 0, place)
-    ratio = plain / times[size]
+            return plan("looped", min(CHUNKS[0], room), reason=obstacle)
+        sizes = sorted({min(size, together, room) for size in CHUNKS})
+        times, count = _measured(task, lanes[0].optimizer, sizes, place)
+    plan = partial(Plan, threads=count, device=str(place))
+    size = min(sizes, key=times.__getitem__)
+    ratio = times[ONE_BY_ONE] / times[size]
+    on = f" on {count} thread{'s' if count > 1 else ''}"
+    if engine == "vectorised":
+        return plan("vectorised", size, reason=f"the vectorised engine was asked for; {size} lanes at a time{on}")
     if ratio < 1:
-        return _plan(
-            "looped", CHUNKS[0], place, f"the looped engine was {1 / ratio:.1f} times as fast as the vectorised one"
-        )
-    return _plan("vectorised", size, place, f"{size} lanes in one pass train {ratio:.1f} times as fast as one by one")
+        why = f"one by one, lanes train {1 / ratio:.1f} times as fast as {size} in one pass{on}"
+        return plan("looped", min(CHUNKS[0], room), reason=why)
+    return plan(
+        "vectorised", size, reason=f"{size} lanes in one pass train {ratio:.1f} times as fast as one by one{on}"
+    )
 
 
-def _plan(engine: str, size: int, device: torch.device, reason: str) -> Plan:
-    return Plan(engine, size, torch.get_num_threads(), str(device), reason)
+def _measured(task: Task, rule: str, sizes: Sequence[int], device: torch.device) -> tuple[dict[int, float], int]:
+    """(seconds per lane and step of each way, threads): with one thread, or with all if they are well worth it."""
+    many = torch.get_num_threads()
+    found = {}
+    for count in sorted({1, many}):
+        with threads(count):
+            found[count] = {way: _seconds_per_lane_step(task, rule, way, device) for way in (*sizes, ONE_BY_ONE)}
+    gain = min(found[1].values()) / min(found[many].values())
+    count = many if gain >= WORTH_ALL_THREADS else 1
+    return found[count], count
+
+
+def _lanes_that_fit(task: Task) -> int:
+    """How many lanes' weights, with what training them needs, take half of the memory that is free; at least 1."""
+    trained = fresh_program(task, 0, torch.device("cpu")).trainable().values()
+    each = BYTES_PER_WEIGHT_BYTE * sum(p.numel() * p.element_size() for p in trained)
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return max(CHUNKS)  # a system that does not say
+    return max(1, free // 2 // max(each, 1))
 
 
 def usable_device(device: str) -> torch.device:
@@ -161,7 +188,7 @@ def _close(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor | None = 
 
 
 def _seconds_per_lane_step(task: Task, rule: str, lanes: int, device: torch.device) -> float:
-    """Measured on real batches after one step to warm up; `lanes` 0 means one lane of the looped engine."""
+    """Measured on real batches after one step to warm up; `lanes` may be ONE_BY_ONE."""
     program = fresh_program(task, 0, device)
     parsed = optimizers.parse(rule)
     body = Vectorised(program, parsed, lanes) if lanes else Looped(program, parsed, 1)
@@ -176,4 +203,5 @@ def _seconds_per_lane_step(task: Task, rule: str, lanes: int, device: torch.devi
         return time.perf_counter() - started
 
     times = [told("task", ON_FIRST_BATCHES, seconds) for _ in range(1 + TIMED_STEPS)]
-    return float(min(times[1:])) / max(lanes, 1)
+    # The mean, not the best: threads that now and then wait for other work are slow now and then.
+    return float(sum(times[1:])) / TIMED_STEPS / max(lanes, 1)

@@ -96,7 +96,7 @@ def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
         ("Safe to use", words.span(answer.safe_range), "little is lost there"),
     ]
     if answer.stability_edge is not None:
-        good = f"still fine at {words.rate(answer.stability_edge[0])}"
+        good = f"not yet at {words.rate(answer.stability_edge[0])}"
         facts.append(("Breaks at", words.rate(answer.stability_edge[1]), good))
     else:
         facts.append(("Breaks at", words.DASH, "no rate tried diverged"))

@@ -120,13 +120,14 @@ def _verdict(records: list[LaneRecord]) -> tuple[str, Level]:
 
 def _stability(records: list[LaneRecord]) -> str:
     """When the first seed was lost, else the mean number of spikes of the training loss."""
-    died = [record.curve.steps for record in records if record.outcome in _summary.LOST]
-    if died:
-        return f"lost at step {min(died):,}"
+    lost = [record for record in records if record.outcome in _summary.LOST]
+    died = [record.curve.steps for record in lost if record.curve.steps < record.lane.total_steps]
+    if lost:
+        return f"lost at step {min(died):,}" if died else "lost at its end"
     spikes = _means.mean(_summary.value(record, "stability") for record in records)
     if spikes is None:
         return words.DASH
-    return "steady" if not spikes else "1 spike" if spikes == 1 else f"{spikes:.2g} spikes"
+    return "steady" if not spikes else "1 spike" if spikes == 1 else f"{spikes:.2g} spikes a run"
 
 
 def _gap(record: LaneRecord) -> float | None:
@@ -142,7 +143,7 @@ def _said(records: list[LaneRecord]) -> list[str]:
     first = (lost or records)[0]
     said = [reason] if (reason := reason_of(first)) else []
     if lost:
-        return list(dict.fromkeys([*said, first.message])) if first.message else said
+        return said or [first.message or first.outcome.sentence]
     loud = (f.text for f in first.findings if f.name in _LOUD and f.level in (Level.WARNING, Level.BAD))
     return list(dict.fromkeys([*said, *loud]))
 
