@@ -653,17 +653,21 @@ class Rows(Dataset):
         return self.rows[index]
 
 
-def test_lanes_are_no_more_than_fit(monkeypatch):
+def test_lanes_are_no_more_than_fit(monkeypatch, tmp_path):
     """Where memory is short, fewer lanes train together: weights, gradients and states of a chunk fit into half."""
     from pacesetter.engine import plan as plans
 
     task = small_task()
     weights = sum(p.numel() * p.element_size() for p in task.make_model().parameters())
-    pages = {"SC_AVPHYS_PAGES": 2 * 5 * plans.BYTES_PER_WEIGHT_BYTE * weights, "SC_PAGE_SIZE": 1}
-    monkeypatch.setattr(plans.os, "sysconf", pages.__getitem__)
+    free = 2 * 5 * plans.BYTES_PER_WEIGHT_BYTE * weights
+    told = tmp_path / "meminfo"
+    told.write_text(f"MemTotal: 99999999 kB\nMemFree: 1 kB\nMemAvailable: {-(-free // 1024)} kB\n")
+    monkeypatch.setattr(plans, "MEMORY", told)
     lanes = lanes_of(task, list(np.geomspace(1e-3, 1, 20)))
     assert make_plan(task, lanes, engine="vectorised").lanes_per_chunk == 5
     assert make_plan(task, lanes, engine="looped").lanes_per_chunk == 5
+    monkeypatch.setattr(plans, "MEMORY", tmp_path / "nothing")
+    assert make_plan(task, lanes, engine="looped").lanes_per_chunk == 8
 
 
 def test_all_threads_only_where_they_are_well_worth_it(monkeypatch):

@@ -1,10 +1,10 @@
 """How lanes are run: the plan, chosen once by measuring, stored with the study, reused by whatever goes on with it."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ WORTH_ALL_THREADS = 1.6
 other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
 BYTES_PER_WEIGHT_BYTE = 8
 """A lane's weights, gradients, up to two slots of state, the same again while they are updated."""
+MEMORY = Path("/proc/meminfo")
+"""Where Linux tells how much memory there is."""
 ON_FIRST_BATCHES = "could not be trained on its first batches"
 COMPARED_STEPS = 3
 TIMED_STEPS = 4
@@ -114,11 +116,17 @@ def _lanes_that_fit(task: Task) -> int:
     """How many lanes' weights, with what training them needs, take half of the memory that is free; at least 1."""
     trained = fresh_program(task, 0, torch.device("cpu")).trainable().values()
     each = BYTES_PER_WEIGHT_BYTE * sum(p.numel() * p.element_size() for p in trained)
+    free = _free_bytes()
+    return max(CHUNKS) if free is None else max(1, free // 2 // max(each, 1))
+
+
+def _free_bytes() -> int | None:
+    """Memory that programs can have now, what the system only caches included; None on a system that does not say."""
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return max(CHUNKS)  # a system that does not say
-    return max(1, free // 2 // max(each, 1))
+        lines = MEMORY.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def usable_device(device: str) -> torch.device:
