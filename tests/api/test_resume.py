@@ -65,7 +65,8 @@ def test_a_long_lane_goes_on_from_its_saved_state(small, store, monkeypatch):
     before = ps.Study.load("s", store).cost.lane_steps
     heard: list[ps.Progress] = []
     study = ps.compare("quadratic", **small, store=store, study="s", progress=heard.append)
-    assert heard[1].steps > 0
+    assert heard[1].settled > 0 == heard[1].steps
+    assert heard[-1].settled == heard[-1].total > heard[-1].steps > 0
     assert before > 0
     for one, other in zip(study.lanes, whole.lanes, strict=True):
         for name in ("lr", "train_loss", "grad_norm", "valid_loss", "eval_steps", "path"):

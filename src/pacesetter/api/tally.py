@@ -62,11 +62,13 @@ class Count:
         self._name, self._began = name, time.monotonic()
         self._made = dict.fromkeys(todo, 0)
         self._ended: dict[Lane, Outcome] = {}
+        self._before = 0
 
     def go_on(self, bundle: "Bundle") -> None:
-        """Count what a bundle had made before it was saved."""
+        """Count what a bundle had made before it was saved, which is not of this call."""
         for lane in bundle.lanes:
             self._made[lane] = bundle.step
+        self._before += bundle.step * len(bundle.lanes)
 
     def add(self, parts: Iterable["Part"]) -> None:
         """Count what lanes have made since."""
@@ -83,7 +85,7 @@ class Count:
             lanes=len(self._made),
             ended=len(self._ended),
             diverged=sum(outcome is Outcome.DIVERGED for outcome in self._ended.values()),
-            steps=sum(self._made.values()),
+            steps=sum(self._made.values()) - self._before,
             settled=settled,
             total=steps_in(self._made),
             seconds=time.monotonic() - self._began,
