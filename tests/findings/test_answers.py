@@ -293,3 +293,14 @@ def test_left_out_rates_are_counted_once(lane: LaneMaker, study: StudyMaker) -> 
     lanes = [lane(1e-3, final=0.9), lane(1e-2), *(lane(10.0**k, outcome=Outcome.RUNNING) for k in range(-1, 6))]
     finding = told(only(study(lanes)).findings, "incomplete")
     assert finding is not None and finding.value == 7 and finding.text.count("rates") == 1
+
+
+@pytest.mark.parametrize(("untrained", "blamed"), [(2.0, True), (float("nan"), False)])
+def test_the_range_is_not_blamed_for_a_loss_that_is_never_finite(
+    lane: LaneMaker, study: StudyMaker, untrained: float, blamed: bool
+) -> None:
+    """Where all lanes diverge, moving the range is advised only if the untrained loss was finite."""
+    nan = float("nan")
+    lanes = [lane(lr, outcome=Outcome.DIVERGED, train=[nan], valid=[untrained]) for lr in (1e-3, 1e-2)]
+    finding = told(findings.judge(study(lanes)).findings, "diverged-share")
+    assert finding is not None and ("move it down" in finding.text) is blamed

@@ -53,7 +53,7 @@ def test_the_answer_is_the_best_strategy(small):
 def test_no_claim_is_said_to_be_none():
     """Where the best rate is not claimed, the page does not say "use", and offers no code."""
     study = studies.wells()
-    assert answer.data(study).sentence.startswith("Lowest so far")
+    assert answer.data(study).sentence.startswith("Not recommended yet, but the lowest of what was tried")
     assert recipe.data(study) is None
 
 

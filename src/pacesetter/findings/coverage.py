@@ -1,5 +1,7 @@
 """What the comparison covers: nothing learned, diverged, failed and unfinished lanes, other lengths."""
 
+import math
+
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._group import Comparison
 from pacesetter.findings._judge import Findings, StudyJudge
@@ -23,7 +25,9 @@ def _diverged(diverged: list[LaneRecord], ended: int) -> Finding:
             f" {only} overfitted and trained stably: worse than untrained on validation data although the training "
             "loss fell. Stop earlier, or regularize."
         )
-    if (len(diverged) - overfit) / ended >= MANY_DIVERGED:
+    # Where the untrained loss is not finite no range is to blame.
+    blamed = any(math.isfinite(record.curve.untrained_loss) for record in diverged)
+    if blamed and (len(diverged) - overfit) / ended >= MANY_DIVERGED:
         text += " That is much of the range: move it down to spend the steps where training works."
     level = Level.WARNING if part >= MANY_DIVERGED else Level.INFO
     return Finding("diverged-share", level, text, part)

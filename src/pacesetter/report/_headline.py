@@ -52,7 +52,7 @@ def _sentences(study: StudyRecord, rows: list[_summary.Strategy], claimed: bool)
         return f"Use {name} at a learning rate of {rate}", support
     if not study.finished:
         return f"So far, with {_so_far(study)}: {name} at a learning rate of {rate}", support
-    return f"Lowest so far: {name} at a learning rate of {rate}", support
+    return f"Not recommended yet, but the lowest of what was tried: {name} at a learning rate of {rate}", support
 
 
 def _so_far(study: StudyRecord) -> str:
