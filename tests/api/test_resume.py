@@ -67,6 +67,8 @@ def test_a_long_lane_goes_on_from_its_saved_state(small, store, monkeypatch):
     study = ps.compare("quadratic", **small, store=store, study="s", progress=heard.append)
     assert heard[1].settled > 0 == heard[1].steps
     assert heard[-1].settled == heard[-1].total > heard[-1].steps > 0
+    with Store.open(store) as opened:
+        assert opened.saved_state("s") is None
     assert before > 0
     for one, other in zip(study.lanes, whole.lanes, strict=True):
         for name in ("lr", "train_loss", "grad_norm", "valid_loss", "eval_steps", "path"):

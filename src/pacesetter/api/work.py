@@ -227,6 +227,7 @@ def _train(
             clock.tick()
             tell(counter.progress())
         clock.stop()
+        store.forget_state(name)
         store.update(name, surface=engine.surface(task, store.load(name)))
     except BaseException:
         # The wall time is a courtesy: a store that cannot take it must not hide why we are here.

@@ -158,9 +158,9 @@ class _Segment:
     path: Floats | None
     found: Evaluation | None
 
-    def curve(self, lane: int, updates: int, step: int, spread: float) -> Curve:
-        """One lane's first `updates` updates, and its evaluation (where there is one) after `step` updates in all."""
-        found = self.found
+    def curve(self, lane: int, updates: int, step: int, spread: float, died: bool = False) -> Curve:
+        """One lane's first `updates` updates, and unless it died the evaluation, if any, after `step` updates."""
+        found = None if died else self.found
         rows = slice(0, updates if len(self.rates) else None)
         return Curve(
             lr=self.rates[rows, lane].copy(),
@@ -189,20 +189,11 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     ends = _first_not_finite(losses, norms, bundle.body.finite().cpu().numpy())
     found = _evaluate(bundle) if evaluate and None in ends else None
     segment = _Segment(rates, losses, norms, _path(weights), found)
-    without = _Segment(rates, losses, norms, segment.path, None)
     parts: list[Part] = []
     for i, (lane, end) in enumerate(zip(bundle.lanes, ends, strict=True)):
         if end is not None:
-            what = (
-                "loss"
-                if not np.isfinite(losses[end, i])
-                else "gradient"
-                if not np.isfinite(norms[end, i])
-                else "weights"
-            )
-            curve = without.curve(i, end + 1, goal, bundle.spread[i])
-            verb = "were" if what == "weights" else "was"
-            message = f"diverged at step {first + end}: the {what} {verb} not finite"
+            curve = segment.curve(i, end + 1, goal, bundle.spread[i], died=True)
+            message = f"diverged at step {first + end}: {_broken(losses[end, i], norms[end, i])} not finite"
             parts.append(Part(lane, curve, Outcome.DIVERGED, message))
             continue
         curve = segment.curve(i, goal - first, goal, bundle.spread[i])
@@ -239,6 +230,13 @@ def _first_not_finite(losses: Floats, norms: Floats, finite: NDArray[np.bool_]) 
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
     bad[-1] |= ~finite
     return [int(np.argmax(column)) if column.any() else None for column in bad.T]
+
+
+def _broken(loss: float, norm: float) -> str:
+    """What of a diverged lane's last update was the first that was not finite."""
+    if not np.isfinite(loss):
+        return "the loss was"
+    return "the weights were" if np.isfinite(norm) else "the gradient was"
 
 
 def _end(final: float, untrained: float, spread: float) -> tuple[Outcome, str]:

@@ -15,13 +15,13 @@ from pacesetter.tasks._task import Task
 __all__ = ["check"]
 
 
-def check(task: Task, device: str = "cpu") -> None:
+def check(task: Task) -> None:
     """Run the model, loss and metrics once on a batch of each data set; nothing of the user's is changed.
 
     Raises TaskError when the model cannot be made or run, the loss is no scalar or has no gradient, a metric is no
     number, or the target does not fit the output. A loss of NaN is no error: it is an outcome.
     """
-    place = torch.device(device)
+    place = torch.device("cpu")
     with traceless(), warnings.catch_warnings():
         # torch only warns when it stretches a target over an output of another shape; the loss is wrong then.
         warnings.filterwarnings("error", message="Using a target size")

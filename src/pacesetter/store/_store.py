@@ -181,6 +181,11 @@ class Store:
             connection.execute(delete(states).where(states.c.study_id == study_id))
             connection.execute(insert(states).values(study_id=study_id, step=step, saved=saved))
 
+    def forget_state(self, name: str) -> None:
+        """Remove what `save_state` kept: nothing is in training any more."""
+        with self._writing(name) as connection:
+            connection.execute(delete(states).where(states.c.study_id == _rows.study_id(connection, name)))
+
     def saved_state(self, name: str) -> tuple[int, bytes] | None:
         """What `save_state` kept last: (updates made, state)."""
         with self._reading() as connection:
