@@ -38,6 +38,9 @@ def compare(
     device: str = "cpu",
     engine: str = "auto",
     executor: str = "local",
+    precision: str = "float32",
+    workers: int | None = None,
+    memory: str | None = None,
     out: str | Path | None = None,
     progress: Listener | None = None,
 ) -> Study:
@@ -60,8 +63,11 @@ def compare(
         study: its name in the store; None makes a new one. The same question under the name of an unfinished study
             trains the lanes that are left, of a finished one nothing; lanes that are new to it are added.
         device: `cpu` or `cuda`.
-        engine: `auto`, `vectorised` or `looped`; auto measures which is faster.
+        engine: `auto`, `vectorised`, `compiled` or `looped`; auto measures which is faster.
         executor: `local`.
+        precision: `float32`, as the model and the data are; `bfloat16` computes matrix products in bfloat16 (autocast).
+        workers: processes that train side by side, at least 1; None lets the plan decide. They change no result.
+        memory: how much training may take, as in `"4GB"`; None is half of what is free.
         out: a folder for `report.html` and pictures; found unwritable before training.
         progress: called with a `Progress` at the start, at every evaluation and at the end.
 
@@ -77,7 +83,7 @@ def compare(
         >>> len(study.lanes)
         2
     """
-    settings = Settings(store, study, device, engine, executor)
+    settings = Settings(store, study, device, engine, executor, precision, workers, memory)
     _refuse_lists_in_one(optimizers=optimizers, schedules=schedules, strategies=strategies)
     question = Question.read(lr, optimizers, schedules, strategies, seeds, seed)
     if out is not None:

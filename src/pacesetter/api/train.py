@@ -35,6 +35,9 @@ def train(
     device: str = "cpu",
     engine: str = "auto",
     executor: str = "local",
+    precision: str = "float32",
+    workers: int | None = None,
+    memory: str | None = None,
     out: Folder | Callable[[str], Folder] | None = None,
     progress: Listener | None = None,
 ) -> Study:
@@ -50,8 +53,11 @@ def train(
         store: URL of the store, `sqlite:///file.db`; None keeps the study in this process only.
         study: its name in the store; None makes a new one, an unfinished one is trained anew.
         device: `cpu` or `cuda`.
-        engine: `auto`, `vectorised` or `looped`.
+        engine: `auto`, `vectorised`, `compiled` or `looped`.
         executor: `local`.
+        precision: `float32`, as the model and the data are; `bfloat16` computes matrix products in bfloat16 (autocast).
+        workers: processes that train side by side, at least 1; None lets the plan decide. They change no result.
+        memory: how much training may take, as in `"4GB"`; None is half of what is free.
         out: a folder for `weights.safetensors` (the state of the trained model) and `curve.csv`, or a function that
             gives one for the study's name; found unwritable before training. What an earlier run left there is
             replaced: a run that diverges leaves its curve alone. None leaves neither.
@@ -70,7 +76,7 @@ def train(
         >>> study.lanes[0].curve.steps
         20
     """
-    settings = Settings(store, study, device, engine, executor)
+    settings = Settings(store, study, device, engine, executor, precision, workers, memory)
     question = Question.of_recipe(recipe, seed)
     loaded, total_steps = load_task(task, steps)
     grid = question.grid(total_steps)

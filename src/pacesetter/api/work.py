@@ -41,6 +41,9 @@ class Settings:
     device: str = "cpu"
     engine: str = "auto"
     executor: str = "local"
+    precision: str = "float32"
+    workers: int | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no study can be measured with."""

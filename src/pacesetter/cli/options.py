@@ -55,10 +55,21 @@ _TRAINING = (
         metavar="NAME",
         default="auto",
         show_default=True,
-        help="How: vectorised (many lanes in one pass), looped, or auto, which measures.",
+        help="How: vectorised (many lanes in one pass), compiled (that, as machine code), looped, or auto, which measures.",
     ),
     click.option(
-        "--executor", metavar="NAME", default="local", show_default=True, help="Who trains: local, this process."
+        "--executor", metavar="NAME", default="local", show_default=True, help="Who trains: local, this machine."
+    ),
+    click.option(
+        "--precision",
+        metavar="NAME",
+        default="float32",
+        show_default=True,
+        help="float32, or bfloat16 for matrix products in bfloat16.",
+    ),
+    click.option("--workers", type=WHOLE, metavar="N", help="Processes that train side by side.  [default: measured]"),
+    click.option(
+        "--memory", metavar="SIZE", help="How much training may take, such as 4GB.  [default: half of what is free]"
     ),
 )
 

@@ -44,13 +44,26 @@ step; a dropped buffer or a wrong random number differs by far more."""
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """engine: "vectorised" or "looped"; lanes_per_chunk: lanes trained together; reason: why, in a sentence."""
+    """How lanes are run; results are bit-identical under one plan, and no number of workers changes them.
+
+    engine: "vectorised" (chunks of stacked lanes) or "looped" (ordinary models, one after the other).
+    compiled: whether the vectorised step is machine code made for it, or torch's own operations one by one.
+    lanes_per_chunk: lanes stacked in one pass; a compiled step always computes so many, idle ones included.
+    lanes_per_bundle: lanes of a seed that are held in memory, and see each batch, together.
+    threads: of torch, in each process. workers: processes that train bundles side by side.
+    precision: "float32" (as the model and data are) or "bfloat16" (its matrix products in bfloat16, by autocast).
+    reason: why it was chosen, in a sentence.
+    """
 
     engine: str
     lanes_per_chunk: int
     threads: int
     device: str
     reason: str
+    compiled: bool = False
+    lanes_per_bundle: int = 512
+    workers: int = 1
+    precision: str = "float32"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
