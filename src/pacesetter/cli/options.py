@@ -55,7 +55,7 @@ _TRAINING = (
         metavar="NAME",
         default="auto",
         show_default=True,
-        help="How: vectorised (many lanes in one pass), compiled (that, as machine code), looped, or auto, which measures.",
+        help="How: vectorised (many lanes in one pass), compiled (as machine code), looped, or auto: measured.",
     ),
     click.option(
         "--executor", metavar="NAME", default="local", show_default=True, help="Who trains: local, this machine."
