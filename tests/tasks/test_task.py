@@ -76,6 +76,20 @@ def test_epochs() -> None:
     assert make(steps=None, epochs=3, valid=(INPUT, TARGET), batch_size=3).total_steps == 9
 
 
+def test_epochs_of_accumulated_batches() -> None:
+    """Updates are whole groups of the batches of all epochs together: 3 epochs of 2 batches are 1 update of 4."""
+    assert make(steps=None, epochs=3, accumulate=4).total_steps == 1
+    assert make(steps=None, epochs=3, accumulate=3).total_steps == 2
+    assert make(steps=7, accumulate=3).total_steps == 7
+
+
+def test_ratios_of_parameters() -> None:
+    """A ratio is for whole parts of a name, the longest beginning counts, and what none fits has ratio 1."""
+    task = make(lr_ratios={"encoder": 0.1, "encoder.1": 0.5, "head.bias": 2})
+    names = ("encoder.0.weight", "encoder.1.weight", "encoder.10.weight", "encoders.1.weight", "head.bias", "head.w")
+    assert [task.ratio_of(name) for name in names] == [0.1, 0.5, 0.1, 1.0, 2.0, 1.0]
+
+
 def test_the_split_is_the_same_each_time() -> None:
     """Validation examples are a fixed choice, none of them is trained on, and all examples are used."""
     before = torch.random.get_rng_state()
@@ -144,6 +158,20 @@ HOLED = torch.tensor([[0.0, 1.0], [2.0, math.nan]])
         ({"batch_size": 11}, "`batch_size` must be at most the number of training examples, got batch_size=11"),
         ({"batch_size": 9}, "got batch_size=9 and 8 examples after 20% were split off"),
         ({"valid_share": 1.0}, "`valid_share` must lie between 0 and 1, got valid_share=1.0"),
+        ({"accumulate": 0}, "`accumulate` must be a whole number of at least 1, got accumulate=0"),
+        ({"accumulate": True}, "`accumulate` must be a whole number of at least 1, got accumulate=True"),
+        ({"steps": None, "epochs": 2, "accumulate": 5}, "number of batches in the whole training, 4, got accumulate=5"),
+        ({"clip_norm": 0}, "`clip_norm` must be a finite number above 0 or None, got clip_norm=0"),
+        ({"clip_norm": math.nan}, "`clip_norm` must be a finite number above 0 or None, got clip_norm=nan"),
+        ({"clip_norm": "1"}, "`clip_norm` must be a finite number above 0 or None, got clip_norm='1'"),
+        ({"lr_ratios": [("head", 2)]}, "`lr_ratios` must map parameter names to factors, got lr_ratios=[('head', 2)]"),
+        ({"lr_ratios": {1: 2.0}}, "`lr_ratios` must have the beginnings of parameter names as keys, got 1"),
+        ({"lr_ratios": {"": 2.0}}, "`lr_ratios` must have the beginnings of parameter names as keys, got ''"),
+        ({"lr_ratios": {"head": math.inf}}, "`lr_ratios` must have finite factors above 0, got lr_ratios['head']=inf"),
+        (
+            {"lr_ratios": {"head": 0}},
+            "got lr_ratios['head']=0: freeze what is not trained by `requires_grad_(False)`",
+        ),
         ({"metrics": {"error": 3}}, "`metrics` must map names to functions, got metrics['error']=3"),
         ({"train": (INPUT[:0], TARGET[:0])}, "`train` must hold at least one example"),
         ({"valid": (INPUT[:0], TARGET[:0])}, "`valid` must hold at least one example"),

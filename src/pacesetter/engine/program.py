@@ -1,6 +1,7 @@
 """The one thing both engines run: the user's model and loss as a module that maps a batch to a scalar."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from pacesetter.tasks._task import Task
 __all__ = ["Evaluation", "Program", "Tensors", "fresh_program"]
 
 Tensors = dict[str, torch.Tensor]
+
+SHOWN = 8
+"""Names of parameters that a message shows: enough to see what they look like."""
 
 
 class Program(nn.Module):
@@ -73,7 +77,30 @@ def fresh_program(task: Task, seed: int, device: torch.device) -> Program:
                 f"`model` must have real parameters, got {name} of {p.dtype}: hold its two parts as a real tensor, "
                 "and use torch.view_as_complex in `forward`"
             )
+    _refuse_ratios_of_nothing(task, program)
     return program
+
+
+def _refuse_ratios_of_nothing(task: Task, program: Program) -> None:
+    """Each key of `lr_ratios` must be the beginning of a trained parameter's name."""
+    names = [name.removeprefix("model.") for name in program.trainable()]
+    known = {".".join(parts[:k]) for name in names for parts in [name.split(".")] for k in range(1, len(parts) + 1)}
+    for beginning in task.lr_ratios:
+        if beginning in known:
+            continue
+        every = program.model.named_parameters(remove_duplicate=False)
+        fitting = [p for name, p in every if f"{name}.".startswith(f"{beginning}.")]
+        trained = [
+            name for name, p in program.model.named_parameters() if any(p is q for q in fitting if q.requires_grad)
+        ]
+        if trained:
+            problem = f", tied to {trained[0]}: give the ratio to that name"
+        elif fitting:
+            problem = ", whose parameters need no gradient: leave it out, or train them"
+        else:
+            near = get_close_matches(beginning, sorted(known), n=1, cutoff=0.5)
+            problem = f": did you mean {near[0]!r}?" if near else f": the model has {', '.join(names[:SHOWN])}"
+        raise TaskError(f"`lr_ratios` must have beginnings of trained parameters' names, got {beginning!r}{problem}")
 
 
 @dataclass(frozen=True, slots=True)
