@@ -17,11 +17,16 @@ class Batches:
     The order comes from a generator of its own, seeded with `seed`, so that it depends on nothing else; what a data set
     draws itself (augmentation) comes from the global generators, which the caller has set. `skip` moves on without
     handing batches out.
+
+    draws: whether reading a batch may draw from the global random generators; never for tensors in memory.
     """
+
+    draws: bool
 
     def __init__(self, source: Source, seed: int, device: torch.device) -> None:
         """Prepare the stream; tensors are moved to the device once."""
         generator = torch.Generator().manual_seed(seed)
+        self.draws = source.draws
         # No reference from the iterator back to here: a loader's workers end as soon as the stream is let go.
         if source.tensors is None:
             self._iterator = _drawn(source, generator, device)

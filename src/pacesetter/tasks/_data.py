@@ -11,13 +11,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from pacesetter.errors import TaskError
 
 __all__ = ["Source", "make_source", "split_source"]
 
 Batch = Any
+
+OF_TORCH = (BatchSampler, RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler)
+"""Samplers that are known to draw from the generator that they are given and from no other."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,6 +64,18 @@ class Source:
         if self.batched:
             return drawn
         return drawn // self.batch_size if self.drop_last else -(-drawn // self.batch_size)
+
+    @property
+    def draws(self) -> bool:
+        """Whether reading a batch in this process may draw from the global random generators.
+
+        Worker processes have generators of their own, and torch's samplers draw from the one they are given.
+        """
+        if self.tensors is not None:
+            return False
+        inner = getattr(self.batch_sampler, "sampler", None)
+        samplers = (self.batch_sampler, inner, self.sampler)
+        return self.workers == 0 or not all(s is None or type(s) in OF_TORCH for s in samplers)
 
     def loader(self, generator: torch.Generator | None) -> DataLoader[Any]:
         """A fresh DataLoader over the dataset: drawn under `generator`, or the same each time when that is None."""
