@@ -163,3 +163,41 @@ def test_another_model_or_batch_size_is_another_study(store):
         ps.compare(task(5, 8), lr=[0.02], **asked)
     with pytest.raises(InputError, match="same batch size"):
         ps.compare(task(2, 4), lr=[0.02], **asked)
+
+
+def test_other_updates_are_another_study(store):
+    """The same name does not mix numbers of batches in an update, clippings or ratios of rates."""
+    inputs, targets = torch.randn(40, 3), torch.randn(40, 1)
+
+    def task(**changes):
+        parts = {"train": (inputs, targets), "batch_size": 8, "steps": 2, **changes}
+        return ps.Task(model=lambda: torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss, **parts)
+
+    asked = {"store": store, "study": "s", "seeds": 1}
+    ps.compare(task(lr_ratios={"bias": 2}), lr=[0.01], **asked)
+    ps.compare(task(lr_ratios={"bias": 2.0}), lr=[0.02], **asked)
+    for changes, what in (
+        ({"accumulate": 2}, "same batches in an update, .* measured with 1 and not 2"),
+        ({"clip_norm": 1}, "same clipping, .* measured with None and not 1.0"),
+        ({"lr_ratios": {"bias": 3}}, "same ratios of rates, .* measured with {'bias': 2.0} and not {'bias': 3.0}"),
+    ):
+        with pytest.raises(InputError, match=what):
+            ps.compare(task(**{"lr_ratios": {"bias": 2}, **changes}), lr=[0.03], **asked)
+
+
+def test_a_study_that_says_nothing_of_its_updates_had_plain_ones(store):
+    """A study kept before updates could be anything else goes on with one batch an update, and with nothing else."""
+    inputs, targets = torch.randn(40, 3), torch.randn(40, 1)
+
+    def task(**changes):
+        parts = {"train": (inputs, targets), "batch_size": 8, "steps": 2, **changes}
+        return ps.Task(model=lambda: torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss, **parts)
+
+    asked = {"store": store, "study": "s", "seeds": 1}
+    kept = ps.compare(task(), lr=[0.01], **asked).record.provenance
+    with Store.open(store) as opened:
+        said = ("accumulate", "clip_norm", "lr_ratios")
+        opened.update("s", provenance={key: value for key, value in kept.items() if key not in said})
+    ps.compare(task(), lr=[0.02], **asked)
+    with pytest.raises(InputError, match="same clipping"):
+        ps.compare(task(clip_norm=1.0), lr=[0.03], **asked)

@@ -29,7 +29,17 @@ __all__ = ["Settings", "measure"]
 OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
 # What must be the same when a study goes on: keys of its provenance, and what they are in words.
-SAME = {"data_sha256": "data", "model_sha256": "model", "weights_sha256": "initial weights", "batch_size": "batch size"}
+SAME = {
+    "data_sha256": "data",
+    "model_sha256": "model",
+    "weights_sha256": "initial weights",
+    "batch_size": "batch size",
+    "accumulate": "batches in an update",
+    "clip_norm": "clipping",
+    "lr_ratios": "ratios of rates",
+}
+# What a study that says nothing of it was measured with.
+UNSAID: dict[str, Any] = {"accumulate": 1, "clip_norm": None, "lr_ratios": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +206,8 @@ def _refuse_other_question(record: StudyRecord, task: "Task", total_steps: int, 
 
 def _refuse_other_work(record: StudyRecord, measured: Mapping[str, Any]) -> None:
     for key, what in SAME.items():
-        stored, now = record.provenance.get(key), measured.get(key)
-        if stored is not None and now is not None and stored != now:
+        stored, now = (found.get(key, UNSAID.get(key)) for found in (record.provenance, measured))
+        if stored != now and (key in UNSAID or None not in (stored, now)):
             raise InputError(
                 f"`study` must be of the same {what}, got study={record.name!r}, measured with {stored} and not {now}: "
                 "name another study"

@@ -23,7 +23,7 @@ HASHED_EXAMPLES = 64
 
 
 def provenance(task: Task) -> dict[str, Any]:
-    """Plain values: versions, machine, trained parameters, batch size, hashes of data, model and initial weights.
+    """Plain values: versions, machine, trained parameters, what makes an update, hashes of data, model and weights.
 
     Of a data set that is not tensors in memory the hash holds some examples; of the weights, those under seed 0.
     """
@@ -44,6 +44,9 @@ def provenance(task: Task) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "parameters": sum(p.numel() for p in program.trainable().values()),
         "batch_size": task.train_source.batch_size,
+        "accumulate": task.accumulate,
+        "clip_norm": task.clip_norm,
+        "lr_ratios": dict(task.lr_ratios),
         "train_examples": task.train_source.length,
         "valid_examples": task.valid_source.length,
         "data_sha256": data.hexdigest()[:16],
