@@ -8,6 +8,8 @@ whose argument has another name says so in its metadata, as `{"argument": name}`
 
 import ast
 import keyword
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,12 +19,30 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pacesetter.errors import InputError, ParseError, UnknownName
 
-__all__ = ["format_call", "parse_call", "parse_expression"]
+__all__ = ["format_call", "parse_call", "parse_expression", "parse_size"]
 
 T = TypeVar("T")
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None, "inf": float("inf"), "nan": float("nan")}
 _OPERATORS: dict[type[ast.operator], str] = {ast.RShift: ">>", ast.Mult: "*"}
+_SIZE = re.compile(r"(\d+\.?\d*(?:e\+?\d+)?) *(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
+
+
+def parse_size(argument: str, text: Any) -> int:
+    """The bytes that `text` says, at least 1: "4GB" and "4G" are 4e9, "4GiB" is 4 * 2**30, "4e9" has no unit.
+
+    Raises InputError, naming `argument`, for anything else.
+
+    >>> parse_size("memory", "1.5 kB"), parse_size("memory", "512MiB")
+    (1500, 536870912)
+    """
+    found = _SIZE.fullmatch(str(text).strip())
+    if found is not None:
+        number, unit, binary = found.groups()
+        size = float(number) * (1024 if binary else 1000) ** (" kmgt".index(unit.lower()) if unit else 0)
+        if 1 <= size < math.inf:
+            return int(size)
+    raise InputError(f"`{argument}` must be a size in bytes above 0, got {argument}={text!r}: try 4GB or 512MiB")
 
 
 def parse_call(text: str, kind: str, registry: Mapping[str, type[T]]) -> T:

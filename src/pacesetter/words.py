@@ -18,6 +18,7 @@ __all__ = [
     "rates",
     "sentence",
     "share",
+    "size",
     "span",
     "spread",
     "strategy",
@@ -125,6 +126,20 @@ def share(value: float) -> str:
     if 0 < percent < 0.1:
         return "less than 0.1 %"
     return f"{percent:.0f} %" if abs(percent) >= 10 else f"{percent:.2g} %"
+
+
+def size(count: float) -> str:
+    """Bytes in the largest unit of a thousand that leaves at least one; two digits where they matter.
+
+    >>> size(512), size(1.23e9), size(64e6)
+    ('512 bytes', '1.2 GB', '64 MB')
+    """
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = 0
+    while power + 1 < len(units) and count >= 999.5 * 1000**power:
+        power += 1
+    value = count / 1000**power
+    return f"{value:.1f} {units[power]}" if power and value < 9.95 else f"{value:.0f} {units[power]}"
 
 
 def duration(seconds: float) -> str:

@@ -66,6 +66,11 @@ class Source:
         return drawn // self.batch_size if self.drop_last else -(-drawn // self.batch_size)
 
     @property
+    def in_memory(self) -> tuple[torch.Tensor, ...]:
+        """The tensors that batches are rows of; none for data that must be read example by example."""
+        return self.tensors or ()
+
+    @property
     def draws(self) -> bool:
         """Whether reading a batch in this process may draw from the global random generators.
 

@@ -1,0 +1,191 @@
+"""How much memory training may take, how much it needs, and how much it took. All sizes are in bytes."""
+
+import errno
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pacesetter import words
+from pacesetter.engine.batches import Batches, tensors_of
+from pacesetter.engine.blame import told
+from pacesetter.engine.program import Program, fresh_program
+from pacesetter.engine.traceless import traceless
+from pacesetter.errors import InputError
+from pacesetter.optimizers import Rule
+from pacesetter.tasks._task import Task
+from pacesetter.textform import parse_size
+
+__all__ = ["Needs", "budget", "free_bytes", "is_out_of_memory", "needs", "peak_bytes"]
+
+MEMORY = Path("/proc/meminfo")
+"""Where Linux tells how much memory there is."""
+STATUS = Path("/proc/self/status")
+"""Where Linux tells what this process has taken."""
+GROUPS = Path("/sys/fs/cgroup")
+"""Where Linux tells how much of it a container may take."""
+LIMITS = (
+    # limit, use, what of the use is only cached: of the second version of control groups, then of the first
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+SHARE = 2
+"""Half of what is free, so that the machine stays usable and an estimate may be wrong by as much."""
+NUMBERS_A_STEP = 3
+"""What is recorded of each update: rate, loss and gradient norm, in float64."""
+WORKSPACES = 2
+"""Beside what the backward pass keeps, the largest of it is there again as a gradient, and once more in the making."""
+TOO_LITTLE = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What lanes take, in bytes.
+
+    per_lane: one more lane held: weights, buffers, state of the rule, what a segment records.
+    per_chunk_lane: one lane more in a pass while it computes: gradients, new weights and state, activations.
+    shared: data on the device, weights that all lanes share, a batch, and the model they are made from.
+    """
+
+    per_lane: int
+    per_chunk_lane: int
+    shared: int
+
+    @property
+    def one_lane(self) -> int:
+        """The least that any training takes."""
+        return self.shared + self.per_lane + self.per_chunk_lane
+
+    def refuse(self, memory: str | None) -> None:
+        """Raise InputError when `memory`, as the user gave it, is less than one lane takes."""
+        if memory is not None and parse_size("memory", memory) < self.one_lane:
+            raise InputError(
+                f"`memory` must be at least what one lane of this task takes, {words.size(self.one_lane)}, "
+                f"got memory={memory!r}: give more, a smaller batch_size, or a smaller model"
+            )
+
+
+def budget(memory: str | None, device: torch.device | None = None) -> int | None:
+    """What training may take: `memory`, such as "4GB", or half of what is free; None where nobody can say.
+
+    Raises InputError when `memory` cannot be read.
+    """
+    if memory is not None:
+        return parse_size("memory", memory)
+    free = free_bytes(device)
+    return None if free is None else free // SHARE
+
+
+def free_bytes(device: torch.device | None = None) -> int | None:
+    """Memory that programs can have now, what the system only caches included; None on a system that does not say.
+
+    Of a GPU, the memory of the device, with what torch keeps for itself and does not use.
+    """
+    if device is not None and device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    found = [size for size in (_of_the_machine(), *map(_of_a_group, LIMITS)) if size is not None]
+    return min(found, default=None)
+
+
+def _of_the_machine() -> int | None:
+    try:
+        lines = MEMORY.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def _of_a_group(files: tuple[str, str, str, str]) -> int | None:
+    """What is left of a container's limit; None without one ("max", or more than any machine has)."""
+    limit, used, stat, cached = files
+    try:
+        left = int((GROUPS / limit).read_text()) - int((GROUPS / used).read_text())
+        lines = (GROUPS / stat).read_text().splitlines()
+        return max(0, left + sum(int(line.split()[1]) for line in lines if line.split()[0] == cached))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def needs(task: Task, rule: Rule, device: torch.device) -> Needs:
+    """What lanes of `task` under `rule` take on `device`, measured by one untrained pass over a batch.
+
+    Raises TaskError when the model cannot be run.
+    """
+    with traceless():
+        program = fresh_program(task, 0, device).train()
+        trained = {name: p.detach() for name, p in program.trainable().items()}
+        weights, buffers = _bytes(trained.values()), _bytes(program.buffers())
+        state = _bytes(_leaves(rule.init(trained)))
+        frozen = _bytes(p for p in program.parameters() if not p.requires_grad)
+        batch = told("train", "could not be read", lambda: next(Batches(task.train_source, 0, device)))
+        kept, largest = told("task", "could not be trained on its first batch", lambda: _kept(program, batch))
+    due = [0, *task.evaluation_steps(task.total_steps)]
+    recorded = 8 * NUMBERS_A_STEP * max(after - before for before, after in pairwise(due))
+    # On the CPU the data is used where it is.
+    moved = () if device.type == "cpu" else (task.train_source, task.valid_source)
+    data = sum(_bytes(source.in_memory) for source in moved)
+    return Needs(
+        per_lane=weights + buffers + state + recorded,
+        per_chunk_lane=2 * weights + buffers + state + kept + WORKSPACES * largest,
+        shared=data + frozen + weights + buffers + _bytes(tensors_of(batch)),
+    )
+
+
+def _kept(program: Program, batch: Any) -> tuple[int, int]:
+    """(all, the largest) of what a forward pass keeps for the backward one, beside weights, buffers and the batch."""
+    there = {_place(t) for t in (*program.parameters(), *program.buffers(), *tensors_of(batch))}
+    found: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.layout is torch.strided and _place(tensor) not in there:
+            found[_place(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = program(batch)
+        # The graph holds what it keeps until here, so that no two tensors were at one place after another.
+        del loss
+    return sum(found.values()), max(found.values(), default=0)
+
+
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _leaves(tree: Any) -> list[torch.Tensor]:
+    return [leaf for value in tree.values() for leaf in _leaves(value)] if isinstance(tree, dict) else [tree]
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has had at once, its child processes apart; None on a system without a word."""
+    try:
+        # Not from `getrusage` where there is this: a program takes over there the peak of the one that started it.
+        lines = STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out: of Python, numpy, torch or a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in TOO_LITTLE):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
