@@ -45,16 +45,10 @@ def test_the_default_is_half_of_what_is_free() -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_containers_limit_counts(version: int, tmp_path, monkeypatch) -> None:
     """In a container, what is free is what its limit leaves, cached files not counted as used."""
-    names = {
-        1: (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
+    limit, used, stat, cached = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
         2: ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    }
-    limit, used, stat, cached = names[version]
+    }[version]
     group = tmp_path / "memory" if version == 1 else tmp_path
     group.mkdir(exist_ok=True)
     for name, text in ((limit, "5000"), (used, "4000"), (stat, f"anon 7\n{cached} 300\n")):
