@@ -34,7 +34,7 @@ def plain_training(
 
     make_model: makes the model; its randomness, and that of training, follow `seed`.
     objective: (model, batch) -> loss.
-    batches: an iterator over training batches; valid_batches: a list of pairs (batch, number of examples).
+    batches: an iterator over training batches; valid_batches: gives those of one validation, as `validation_batches`.
     optimizer: parameter groups -> an optimizer of torch's.
     rates: the rate of each update, which is multiplied by a parameter's own ratio.
     ratios: {name of a parameter: ratio}; what is not in it has 1.
@@ -75,5 +75,35 @@ def plain_training(
 @torch.no_grad()
 def _validation(model, objective, valid_batches) -> float:
     model.eval()
-    total = sum(objective(model, batch).item() * examples for batch, examples in valid_batches)
-    return total / sum(examples for _, examples in valid_batches)
+    total = seen = 0.0
+    for batch, examples in valid_batches():
+        total += objective(model, batch).item() * examples
+        seen += examples
+    return total / seen
+
+
+def training_batches(data, size, seed):
+    """Batches without end of tensors, a tuple of them or a data set: shuffled under `seed`, whole ones only."""
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(data, torch.utils.data.Dataset):
+        loader = torch.utils.data.DataLoader(data, size, shuffle=True, drop_last=True, generator=generator)
+        while True:
+            yield from loader
+    length = len(data[0]) if isinstance(data, tuple) else len(data)
+    while True:
+        order = torch.randperm(length, generator=generator)
+        for rows in order[: length // size * size].split(size):
+            yield tuple(t[rows] for t in data) if isinstance(data, tuple) else data[rows]
+
+
+def validation_batches(data, size):
+    """Pairs (batch, number of examples) of all of the data, in order."""
+    if isinstance(data, torch.utils.data.Dataset):
+        for batch in torch.utils.data.DataLoader(data, size):
+            yield batch, len(next(iter(batch.values())))
+    elif isinstance(data, tuple):
+        for batch in zip(*(t.split(size) for t in data), strict=True):
+            yield batch, len(batch[0])
+    else:
+        for batch in data.split(size):
+            yield batch, len(batch)

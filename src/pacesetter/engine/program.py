@@ -1,5 +1,6 @@
 """The one thing both engines run: the user's model and loss as a module that maps a batch to a scalar."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -26,30 +27,55 @@ class Program(nn.Module):
     The user's model is `program.model`, so its parameters are called `model.<name>` here.
     """
 
-    def __init__(self, task: Task, model: nn.Module) -> None:
-        """Hold the model and the task's functions."""
+    def __init__(self, task: Task, model: nn.Module, precision: str = "float32") -> None:
+        """Hold the model and its task. precision: "float32", as all is; "bfloat16" by torch's autocast."""
         super().__init__()
         self.model = model
-        self._task = task
+        self.task = task
+        self._low_precision = precision == "bfloat16"
 
     def forward(self, batch: Any, judge: bool = False) -> Any:
         """The loss (a scalar tensor), or with `judge` the pair (loss, {metric: scalar tensor})."""
-        if self._task.objective is not None:
+        if not self._low_precision:
+            return self._run(batch, judge)
+        device = next(self.parameters()).device.type
+        # Without autocast's memory of weights it has cast: it would hold those of another lane.
+        with torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False):
+            return self._run(batch, judge)
+
+    def _run(self, batch: Any, judge: bool) -> Any:
+        if self.task.objective is not None:
             arguments: tuple[Any, ...] = (self.model, batch)
-            loss = self._task.objective(*arguments)
+            loss = self.task.objective(*arguments)
         else:
             source, target = batch
             arguments = (self.model(source), target)
-            assert self._task.loss is not None
-            loss = self._task.loss(*arguments)
+            assert self.task.loss is not None
+            loss = self.task.loss(*arguments)
         if not judge:
             return loss
-        metrics = {name: _scalar(metric(*arguments), loss) for name, metric in self._task.metrics.items()}
+        metrics = {name: _scalar(metric(*arguments), loss) for name, metric in self.task.metrics.items()}
         return loss, metrics
 
     def trainable(self) -> Tensors:
         """The parameters that are trained, by name, as they are (not copied); tied weights once."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def as_saved(self, tensors: Tensors) -> Tensors:
+        """All parameters and buffers, named as here, as the user's `load_state_dict` takes them.
+
+        Tied weights are there under each of their names, and buffers that the model does not save are not.
+        """
+        own = {id(t): name for name, t in (*self.named_parameters(), *self.named_buffers())}
+        saved = self.model.state_dict(keep_vars=True)
+        return {name: tensors[own[id(t)]] for name, t in saved.items() if id(t) in own}
+
+    def by_ratio(self, names: Iterable[str]) -> dict[float, list[str]]:
+        """The names of parameters by the share of the lane's rate that they are trained at."""
+        groups: dict[float, list[str]] = {}
+        for name in names:
+            groups.setdefault(self.task.ratio_of(name.removeprefix("model.")), []).append(name)
+        return groups
 
 
 def _scalar(value: Any, like: torch.Tensor) -> torch.Tensor:
@@ -60,10 +86,10 @@ def _scalar(value: Any, like: torch.Tensor) -> torch.Tensor:
     return single
 
 
-def fresh_program(task: Task, seed: int, device: torch.device) -> Program:
+def fresh_program(task: Task, seed: int, device: torch.device, precision: str = "float32") -> Program:
     """An untrained program under `seed`; the global generators go on from where the model's making left them."""
     seed_everything(seed)
-    program = Program(task, task.make_model()).to(device)
+    program = Program(task, task.make_model(), precision).to(device)
     if not program.trainable():
         raise TaskError("`model` must have at least one parameter that needs a gradient, got none")
     for name, p in program.model.named_parameters():
