@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 
 @dataclass
@@ -85,8 +86,9 @@ def _validation(model, objective, valid_batches) -> float:
 def training_batches(data, size, seed):
     """Batches without end of tensors, a tuple of them or a data set: shuffled under `seed`, whole ones only."""
     generator = torch.Generator().manual_seed(seed)
-    if isinstance(data, torch.utils.data.Dataset):
-        loader = torch.utils.data.DataLoader(data, size, shuffle=True, drop_last=True, generator=generator)
+    if isinstance(data, Dataset | DataLoader):
+        dataset, collate = (data.dataset, data.collate_fn) if isinstance(data, DataLoader) else (data, None)
+        loader = DataLoader(dataset, size, shuffle=True, drop_last=True, collate_fn=collate, generator=generator)
         while True:
             yield from loader
     length = len(data[0]) if isinstance(data, tuple) else len(data)
@@ -98,8 +100,8 @@ def training_batches(data, size, seed):
 
 def validation_batches(data, size):
     """Pairs (batch, number of examples) of all of the data, in order."""
-    if isinstance(data, torch.utils.data.Dataset):
-        for batch in torch.utils.data.DataLoader(data, size):
+    if isinstance(data, Dataset | DataLoader):
+        for batch in data if isinstance(data, DataLoader) else DataLoader(data, size):
             yield batch, len(next(iter(batch.values())))
     elif isinstance(data, tuple):
         for batch in zip(*(t.split(size) for t in data), strict=True):
