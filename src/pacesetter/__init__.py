@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pacesetter.errors import PacesetterError as PacesetterError
     from pacesetter.recipes import Recipe as Recipe
     from pacesetter.records import Outcome as Outcome
+    from pacesetter.tasks._command import Command as Command
     from pacesetter.tasks._task import Task as Task
     from pacesetter.tasks._task import accuracy as accuracy
     from pacesetter.tasks._task import maximize as maximize
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "pacesetter.api.answer",
+    "Command": "pacesetter.tasks._command",
     "Outcome": "pacesetter.records",
     "PacesetterError": "pacesetter.errors",
     "Progress": "pacesetter.api.progress",
@@ -52,6 +54,7 @@ _MODULES = ("connect", "errors", "optimizers", "records", "schedules", "tasks")
 
 __all__ = [
     "Answer",
+    "Command",
     "Outcome",
     "PacesetterError",
     "Progress",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 __all__ = [
     "DASH",
+    "OWN",
     "after",
     "count",
     "duration",
@@ -26,6 +27,9 @@ __all__ = [
 
 DASH = "–"
 """What is said of a number that does not exist."""
+
+OWN = "own"
+"""Stands for an optimizer or a schedule that a program chooses itself."""
 
 MINUTE, HOUR = 60, 3600  # seconds
 
@@ -161,18 +165,24 @@ def duration(seconds: float) -> str:
 def strategy(optimizer: str, schedule: str) -> str:
     """An optimizer and its schedule inside a sentence; the constant one goes without saying.
 
-    >>> strategy("adam", "cosine")
-    'adam with cosine'
+    >>> strategy("adam", "cosine"), strategy("own", "own")
+    ('adam with cosine', 'the program')
     """
+    if optimizer == schedule == OWN:
+        return "the program"
+    if OWN in (optimizer, schedule):
+        return f"{optimizer} with the program's schedule" if schedule == OWN else f"the program with {schedule}"
     return optimizer if schedule == "constant" else f"{optimizer} with {schedule}"
 
 
 def label(optimizer: str, schedule: str) -> str:
     """The same in a table or over a chart.
 
-    >>> label("adam", "cosine")
-    'adam · cosine'
+    >>> label("adam", "cosine"), label("adam", "own")
+    ('adam · cosine', 'adam · own')
     """
+    if optimizer == schedule == OWN:
+        return "the program"
     return optimizer if schedule == "constant" else f"{optimizer} · {schedule}"
 
 

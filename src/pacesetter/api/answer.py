@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pacesetter import records
 from pacesetter.records import Cost, Finding, StudyRecord
+from pacesetter.words import OWN
 
 if TYPE_CHECKING:
     from pacesetter.recipes import Recipe
@@ -92,7 +93,11 @@ class Answer:
 
     @property
     def recipe(self) -> "Recipe | None":
-        """The recipe to use, as in `answer.recipe.to_torch(params, total_steps)`; None without a claim."""
+        """The recipe to use, as in `answer.recipe.to_torch(params, total_steps)`.
+
+        None without a claim, and where the optimizer or the schedule is a program's own; `lr` is its rate.
+        """
         from pacesetter.recipes import Recipe
 
-        return None if self.record.recipe is None else Recipe.parse(self.record.recipe)
+        own = OWN in (self.optimizer, self.schedule)
+        return None if self.record.recipe is None or own else Recipe.parse(self.record.recipe)

@@ -13,6 +13,7 @@ from pacesetter.api.work import Settings, measure
 from pacesetter.errors import InputError
 from pacesetter.files import check_folder
 from pacesetter.packages import require
+from pacesetter.tasks import Command
 
 if TYPE_CHECKING:
     from pacesetter.optimizers import Rule
@@ -24,7 +25,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    task: "str | Task",
+    task: "str | Task | Command",
     *,
     lr: str | float | Iterable[float] | None = None,
     optimizers: "str | Rule | Iterable[str | Rule] | None" = None,
@@ -49,7 +50,8 @@ def compare(
     lanes = (optimizers x schedules + strategies) x lr x seeds;  lr(step) = lr * schedule(step, total_steps)
 
     Arguments:
-        task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`.
+        task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`; or a `Command`,
+            a program that trains itself (then `steps` is needed).
         lr: learning rates, finite and above 0, in the unit of each rule's update: numbers, `log_grid(...)`, or text
             (`"1e-4:1:4"`, `"1e-3,3e-3"`). None is 1e-5:10:2, from far too low to divergent for every rule that ships.
         optimizers: text forms or objects, one or many. None is `adam`; with `strategies` given and neither this nor
@@ -85,14 +87,14 @@ def compare(
     """
     settings = Settings(store, study, device, engine, executor, precision, workers, memory)
     _refuse_lists_in_one(optimizers=optimizers, schedules=schedules, strategies=strategies)
-    question = Question.read(lr, optimizers, schedules, strategies, seeds, seed)
+    question = Question.read(task, lr, optimizers, schedules, strategies, seeds, seed)
     if out is not None:
         require("report")
     loaded, total_steps = load_task(task, steps)
     grid = question.grid(total_steps)
     folder = None if out is None else check_folder(out, "out")
     tell = _Teller(progress)
-    if study is None and engine == "auto":  # a study that goes on has its engine
+    if study is None and engine == "auto" and not isinstance(loaded, Command):  # a study that goes on has its engine
         tell.note("measuring which engine is faster ...")
     record = measure(loaded, grid, settings, tell)
     if folder is None:

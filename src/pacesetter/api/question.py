@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pacesetter.api.grid import rates_from
+from pacesetter.api.programs import Pair, own_parts, read_recipe, refuse_asked
 from pacesetter.errors import InputError
 from pacesetter.packages import require
 from pacesetter.search import Grid
+from pacesetter.tasks import Command
+from pacesetter.words import OWN
 
 if TYPE_CHECKING:
     from pacesetter.optimizers import Rule
@@ -25,15 +28,16 @@ LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Each of `strategies` (a rule and a schedule) at each of `rates` under each of `seeds`."""
+    """Each of `strategies` (a rule and a schedule, None for a program's own) at each rate under each of `seeds`."""
 
-    strategies: tuple[tuple["Rule", "Schedule"], ...]
+    strategies: tuple[Pair, ...]
     rates: tuple[float, ...]
     seeds: tuple[int, ...]
 
     @classmethod
     def read(
         cls,
+        task: "str | Task | Command",
         lr: str | float | Iterable[float] | None,
         optimizers: "str | Rule | Iterable[str | Rule] | None",
         schedules: "str | Schedule | Iterable[str | Schedule] | None",
@@ -46,6 +50,8 @@ class Question:
         from pacesetter import schedules as schedules_
         from pacesetter.recipes import Strategy
 
+        if isinstance(task, Command):
+            refuse_asked(task, optimizers=optimizers, schedules=schedules, strategies=strategies, seeds=seeds)
         pairs = [Strategy.parse(pair) for pair in _several(strategies)]
         if optimizers is None and schedules is None and pairs:
             optimizers = ()
@@ -54,22 +60,30 @@ class Question:
         asked = [(rule, shape) for rule in rules for shape in shapes] + [(pair.rule, pair.schedule) for pair in pairs]
         if not asked:
             raise InputError("`optimizers` and `schedules` must each name at least one, got none and no `strategies`")
+        told = [own_parts(task, *pair) for pair in asked] if isinstance(task, Command) else asked
         # The same strategy asked for twice is one strategy.
-        return cls(tuple(dict.fromkeys(asked)), rates_from(lr), seed_range(seeds, seed))
+        return cls(tuple(dict.fromkeys(told)), rates_from(lr), seed_range(seeds, seed))
 
     @classmethod
-    def of_recipe(cls, recipe: "str | Recipe", seed: int) -> "Question":
+    def of_recipe(cls, task: "str | Task | Command", recipe: "str | Recipe", seed: int) -> "Question":
         """The question of one lane: `recipe` under `seed`."""
         from pacesetter.recipes import Recipe
 
+        if isinstance(task, Command):
+            pair, lr = read_recipe(task, recipe)
+            return cls((pair,), (lr,), seed_range(1, seed))
         read = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
         return cls(((read.rule, read.schedule),), (read.lr,), seed_range(1, seed))
 
     def grid(self, total_steps: int) -> Grid:
         """The search that trains it all; InputError when a schedule's spans do not fit into `total_steps`."""
         for _, schedule in self.strategies:
-            schedule.validate(total_steps)
-        strategies = tuple((str(rule), str(schedule)) for rule, schedule in self.strategies)
+            if schedule is not None:
+                schedule.validate(total_steps)
+        strategies = tuple(
+            (OWN if rule is None else str(rule), OWN if schedule is None else str(schedule))
+            for rule, schedule in self.strategies
+        )
         return Grid(strategies, self.rates, self.seeds, total_steps)
 
 
@@ -94,10 +108,14 @@ def whole(value: int, name: str, least: int) -> int:
     return number
 
 
-def load_task(task: "str | Task", steps: int | None) -> "tuple[Task, int]":
+def load_task(task: "str | Task | Command", steps: int | None) -> "tuple[Task | Command, int]":
     """The task, and the length to train it: `steps`, or the task's own."""
     if steps is not None:
         steps = whole(steps, "steps", 1)
+    if isinstance(task, Command):
+        if steps is None:
+            raise InputError("`steps` must be given for a command, got none: say how many updates a whole run makes")
+        return task, steps
     require("train")
     from pacesetter import tasks
     from pacesetter.tasks._task import Task

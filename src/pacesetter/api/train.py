@@ -12,6 +12,7 @@ from pacesetter.api.work import Settings, measure
 from pacesetter.errors import InputError
 from pacesetter.files import check_folder, whole, writing
 from pacesetter.records import Lane, Outcome
+from pacesetter.tasks import Command
 
 if TYPE_CHECKING:
     from pacesetter.recipes import Recipe
@@ -25,7 +26,7 @@ Folder = str | Path
 
 
 def train(
-    task: "str | Task",
+    task: "str | Task | Command",
     recipe: "str | Recipe",
     *,
     seed: int = 0,
@@ -46,8 +47,10 @@ def train(
     lr(step) = lr * schedule(step, total_steps)
 
     Arguments:
-        task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`.
-        recipe: optimizer, rate and schedule, as in `"adam lr=3e-3 warmup(0.05) >> cosine()"`, or an answer's `recipe`.
+        task: a `Task`, or its text: a built-in name, `path/to/file.py:name` or `package.module:name`; or a `Command`,
+            a program that trains itself (then `steps` is needed, and what it leaves beside the curve is its own).
+        recipe: optimizer, rate and schedule, as in `"adam lr=3e-3 warmup(0.05) >> cosine()"`, or an answer's `recipe`;
+            for a program that has its own optimizer and schedule `"lr=3e-3"`.
         seed: of the initial weights and of the order of batches, at least 0.
         steps: length of training in updates, at least 1; None is the task's own.
         store: URL of the store, `sqlite:///file.db`; None keeps the study in this process only.
@@ -77,11 +80,11 @@ def train(
         20
     """
     settings = Settings(store, study, device, engine, executor, precision, workers, memory)
-    question = Question.of_recipe(recipe, seed)
+    question = Question.of_recipe(task, recipe, seed)
     loaded, total_steps = load_task(task, steps)
     grid = question.grid(total_steps)
     (lane,) = grid.ask(())
-    files = None if out is None else _Files(out, loaded.name, study, progress)
+    files = None if out is None else _Files(out, loaded, study, progress)
     if files is not None:
         check_folder(files.folder, "out")
     _refuse_what_has_been(settings, lane, files)
@@ -89,7 +92,7 @@ def train(
         return Study(measure(loaded, grid, settings, progress), store)
     record = measure(loaded, grid, settings, files, files.keep_weights)
     (trained,) = record.lanes
-    if trained.outcome is not Outcome.FINISHED:
+    if trained.outcome is not Outcome.FINISHED and not isinstance(task, Command):
         # Weights that lie there are another run's, and must not be taken for those of the curve.
         with writing(files.folder, "out"):
             (files.folder / WEIGHTS).unlink(missing_ok=True)
@@ -101,10 +104,15 @@ class _Files:
     """What one run leaves in its folder; a listener, because a new study's name is known once it begins."""
 
     def __init__(
-        self, out: Folder | Callable[[str], Folder], task: str, study: str | None, listener: Listener | None
+        self,
+        out: Folder | Callable[[str], Folder],
+        task: "Task | Command",
+        study: str | None,
+        listener: Listener | None,
     ) -> None:
-        self._out, self._task, self._listener = out, task, listener
-        self._study = study or slug(task)
+        self._out, self._task, self._listener = out, task.name, listener
+        self._study = study or slug(task.title if isinstance(task, Command) else task.name)
+        self._weights_are_ours = not isinstance(task, Command)
         self.written: list[Path] = []
 
     def __call__(self, progress: Progress) -> None:
@@ -128,7 +136,9 @@ class _Files:
         self.written.append(path)
 
     def has_weights_of(self, lane: Lane) -> bool:
-        """Whether the weights that lie in the folder are those of this study's lane."""
+        """Whether the weights that lie in the folder are those of this study's lane; a program keeps its own."""
+        if not self._weights_are_ours:
+            return True
         from safetensors import SafetensorError, safe_open
 
         try:

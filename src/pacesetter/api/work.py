@@ -5,19 +5,22 @@ Ctrl-C loses nothing; the exception goes on up.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import count
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pacesetter.api import provenance
 from pacesetter.api.output import slug
+from pacesetter.api.programs import refuse_settings
 from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.tally import Clock, Count, Saver, steps_in
 from pacesetter.errors import InputError, StoreError
 from pacesetter.packages import require
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
 from pacesetter.search import Grid
+from pacesetter.tasks import Command
 
 if TYPE_CHECKING:
     from pacesetter.engine import Bundle, Plan
@@ -34,6 +37,7 @@ SAME = {
     "model_sha256": "model",
     "weights_sha256": "initial weights",
     "batch_size": "batch size",
+    "program_sha256": "program",
     "accumulate": "batches in an update",
     "clip_norm": "clipping",
     "lr_ratios": "ratios of rates",
@@ -68,20 +72,24 @@ class Settings:
 
 
 def measure(
-    task: "Task",
+    task: "Task | Command",
     search: Grid,
     settings: Settings,
     listener: Listener | None = None,
     on_weights: OnWeights | None = None,
 ) -> StudyRecord:
     """Train what `search` asks for and the study has not finished yet; the whole study, judged."""
-    require("train")
-    from pacesetter import engine, findings
+    require("store" if isinstance(task, Command) else "train")
+    from pacesetter import findings
     from pacesetter.store import Store
 
     tell = listener or (lambda progress: None)
     # Before the store is opened: a task that is wrong leaves nothing behind.
-    engine.check(task)
+    _trainer(task).check(task)
+    if isinstance(task, Command):
+        refuse_settings(
+            device=settings.device, engine=settings.engine, precision=settings.precision, memory=settings.memory
+        )
     with Store.open(settings.store) as store:
         known = settings.study is not None and settings.study in store.names()
         if known:
@@ -99,11 +107,31 @@ def measure(
         return findings.judge(store.load(name))
 
 
-def _begin(store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settings) -> "tuple[str, Plan]":
-    """Make the study and choose its plan."""
+def _trainer(task: "Task | Command") -> ModuleType:
+    """What trains tasks of this kind: modules with the same functions."""
+    if isinstance(task, Command):
+        from pacesetter import programs
+
+        return programs
     from pacesetter import engine
 
+    return engine
+
+
+def _plan(task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> "Plan":
+    """Choose how to train `lanes`."""
+    engine = _trainer(task)
+    plan: Plan
+    if isinstance(task, Command):
+        plan = engine.make_plan(settings.workers)
+        return plan
     plan = engine.make_plan(task, lanes, settings.engine, settings.device)
+    return plan
+
+
+def _begin(store: "Store", task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> "tuple[str, Plan]":
+    """Make the study and choose its plan."""
+    plan = _plan(task, lanes, settings)
     record = StudyRecord(
         name=settings.study or "",
         task=task.name,
@@ -111,16 +139,16 @@ def _begin(store: "Store", task: "Task", lanes: Sequence[Lane], settings: Settin
         lanes=_untrained(lanes),
         metrics=task.metric_directions,
         plan=plan.to_json(),
-        provenance=provenance.gather(engine.provenance(task), lanes),
+        provenance=provenance.gather(_trainer(task).provenance(task), lanes),
         created=provenance.now(),
     )
-    return _create(store, record), plan
+    return _create(store, record, task.title if isinstance(task, Command) else task.name), plan
 
 
-def _create(store: "Store", record: StudyRecord) -> str:
-    """Put the study into the store under its name, or the first free one made from the task's."""
+def _create(store: "Store", record: StudyRecord, title: str) -> str:
+    """Put the study into the store under its name, or the first free one made from the task's `title`."""
     while True:
-        name = record.name or _free_name(store, record.task)
+        name = record.name or _free_name(store, title)
         try:
             store.create(replace(record, name=name))
             return name
@@ -137,7 +165,7 @@ def _free_name(store: "Store", task: str) -> str:
 
 
 def _go_on(
-    store: "Store", task: "Task", search: Grid, settings: Settings, tell: Listener
+    store: "Store", task: "Task | Command", search: Grid, settings: Settings, tell: Listener
 ) -> "tuple[str, tuple[Lane, ...], Plan | None]":
     """What is left of a study that exists, after adding lanes that are new to it; no plan when nothing is left."""
     name = settings.study or ""
@@ -150,9 +178,10 @@ def _go_on(
     if not todo:
         tell(Progress(name, 0, note=f"study {name} is finished: nothing is trained"))
         return name, todo, None
-    from pacesetter import engine
-
+    engine = _trainer(task)
     plan = engine.Plan.from_json(record.plan)
+    if settings.workers is not None:
+        plan = replace(plan, workers=settings.workers)
     _refuse_other_work(record, engine.provenance(task))
     if new:
         store.add_lanes(name, new)
@@ -165,14 +194,13 @@ def _go_on(
 
 
 def _saved(
-    store: "Store", name: str, task: "Task", plan: "Plan", todo: Sequence[Lane], with_weights: bool
+    store: "Store", name: str, task: "Task | Command", plan: "Plan", todo: Sequence[Lane], with_weights: bool
 ) -> "Bundle | None":
     """The bundle that was being trained, where its state was last saved; all else of `todo` starts anew.
 
     A lane that has ended since then keeps its end, and one that fell behind its state is not possible.
     """
-    from pacesetter import engine
-
+    engine = _trainer(task)
     state = store.saved_state(name)
     bundle = None if state is None else engine.load(task, plan, state[1], with_weights)
     if bundle is not None:
@@ -189,7 +217,7 @@ def _saved(
     return bundle
 
 
-def _refuse_other_question(record: StudyRecord, task: "Task", total_steps: int, settings: Settings) -> None:
+def _refuse_other_question(record: StudyRecord, task: "Task | Command", total_steps: int, settings: Settings) -> None:
     """A study compares like with like: one task, one length, one plan."""
     way_out = "name another study with `study`"
     checks = [("task", record.task, task.name), ("steps", record.total_steps, total_steps)]
@@ -217,7 +245,7 @@ def _refuse_other_work(record: StudyRecord, measured: Mapping[str, Any]) -> None
 def _train(
     store: "Store",
     name: str,
-    task: "Task",
+    task: "Task | Command",
     todo: Sequence[Lane],
     plan: "Plan",
     tell: Listener,
@@ -225,8 +253,7 @@ def _train(
     first: "Bundle | None",
 ) -> None:
     """Train `todo`, `first` before the others; every part is in the store before the listener hears of it."""
-    from pacesetter import engine
-
+    engine = _trainer(task)
     counter = Count(name, todo)
     if first is not None:
         counter.go_on(first)
@@ -234,14 +261,19 @@ def _train(
     saver = Saver(store, name)
     tell(counter.progress())
     try:
-        for parts in engine.train(task, todo, plan, on_weights, saver, first):
-            store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
-            counter.add(parts)
-            clock.tick()
-            tell(counter.progress())
+        # Closed at once when something goes wrong here: programs that still train are ended.
+        with closing(engine.train(task, todo, plan, on_weights, saver, first)) as training:
+            for parts in training:
+                store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
+                counter.add(parts)
+                clock.tick()
+                tell(counter.progress())
         clock.stop()
         store.forget_state(name)
-        store.update(name, surface=engine.surface(task, store.load(name)))
+        record = store.load(name)
+        # A program's metrics are known once they were printed; unless it was said, less of them is better.
+        found = dict.fromkeys((metric for r in record.lanes for metric in r.curve.metrics), "min")
+        store.update(name, surface=engine.surface(task, record), metrics={**found, **record.metrics})
     except BaseException:
         # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
         with suppress(StoreError):

@@ -6,6 +6,7 @@ from pacesetter.api import defaults
 from pacesetter.cli.exits import NO_ANSWER
 from pacesetter.cli.options import WHOLE, training_options
 from pacesetter.cli.output import Output
+from pacesetter.cli.programs import program_options, task_of
 from pacesetter.cli.progress import Watch
 from pacesetter.cli.session import training
 from pacesetter.errors import WorkFailed
@@ -33,6 +34,7 @@ __all__ = ["compare"]
 )
 @click.option("--seeds", type=WHOLE, metavar="N", default=3, show_default=True, help="How many; an interval needs 3.")
 @click.option("--out", metavar="DIR", help="Write report.html and pictures there.")
+@program_options
 @training_options
 def compare(
     task: str,
@@ -42,6 +44,9 @@ def compare(
     strategies: tuple[str, ...],
     seeds: int,
     out: str | None,
+    command: str | None,
+    timeout: str | None,
+    maximize: tuple[str, ...],
     json_target: str | None,
     store: str,
     **options: object,
@@ -53,6 +58,9 @@ def compare(
     seed; each strategy is then judged at its own best rate. All of it is kept in the store while it runs: Ctrl-C
     loses nothing, and the same command with --study NAME goes on.
 
+    With --command each run is a process: any program that prints lines such as {"step": 22, "valid_loss": 1.9}. Then
+    --steps says how many updates it makes, and --workers how many programs run side by side (1).
+
     \b
     Examples:
       pacesetter compare digits-mlp --lr 1e-4:1:4 --seeds 3
@@ -60,6 +68,7 @@ def compare(
       pacesetter compare --schedule "warmup(0.05) >> cosine()" --out results
       pacesetter compare --strategy "sgd plateau" --strategy "sgd(momentum=0.9) triangular"
       pacesetter compare my_task.py:task --lr 1e-5:10:2 --seeds 2 --json -
+      pacesetter compare --command "python train.py --lr {lr} --steps {steps} --seed {seed}" --steps 1000
 
     Exit codes: 0 answered, 1 the work failed, 2 bad input, 3 no lane learned, 130 interrupted.
     """
@@ -68,7 +77,7 @@ def compare(
         from pacesetter.api.compare import compare as run
 
         study = run(
-            task,
+            task_of(task, command, timeout, maximize),
             lr=lr,
             optimizers=optimizers or None,
             schedules=schedules or None,

@@ -75,7 +75,9 @@ def _finite_steps(curve: Curve) -> int:
 def _divergence(record: LaneRecord) -> Finding:
     """When the lane was lost, and by which sign; or that it only overfitted."""
     curve, total = record.curve, record.lane.total_steps
-    lost = [np.flatnonzero(~np.isfinite(values)) for values in (curve.train_loss, curve.grad_norm)]
+    # What a program did not print is NaN from the first update on, and says nothing of when it was lost.
+    told = [v for v in (curve.train_loss, curve.grad_norm) if len(v) == 1 or np.isfinite(v).any()]
+    lost = [np.flatnonzero(~np.isfinite(values)) for values in told]
     first = min((int(steps[0]) for steps in lost if len(steps)), default=curve.steps)
     if overfitted(record):
         text = f"Diverged on validation data only: {worse_than_untrained(curve)}."
@@ -112,6 +114,8 @@ def _judge(record: LaneRecord, comparison: Comparison) -> Findings:
     if record.outcome is Outcome.DIVERGED:
         return found
     late = noise[-max(len(noise) // 4, 1) :]
+    if not late.any():
+        return found  # one number for many batches, as a program prints it, says nothing of their swings
     swing = float(late.mean()) / gained
     text = f"In the last quarter the loss swings from batch to batch by {share(swing)} of what training gained."
     group = comparison.group(record)

@@ -68,6 +68,8 @@ def strategy(optimizer: str, schedule: str) -> Markup:
     """A strategy in two weights: the optimizer, and its schedule if there is one."""
     if schedule == "constant":
         return Markup('<span class="strategy">{}</span>').format(optimizer)
+    if optimizer == schedule == words.OWN:
+        return Markup('<span class="strategy">{}</span>').format(words.strategy(optimizer, schedule))
     return Markup('<span class="strategy">{} <i>{}</i></span>').format(optimizer, schedule)
 
 

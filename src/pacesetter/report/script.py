@@ -1,4 +1,7 @@
-"""A lane as a plain PyTorch script: the proof of its numbers, for a reader who trusts no framework."""
+"""A lane as a plain PyTorch script: the proof of its numbers, for a reader who trusts no framework.
+
+Of a task that is a program the script is its command, for a shell.
+"""
 
 import ast
 import inspect
@@ -13,6 +16,7 @@ import numpy as np
 
 from pacesetter.errors import InputError
 from pacesetter.records import Curve, LaneRecord, StudyRecord
+from pacesetter.report import _command
 from pacesetter.report import _script_text as _text
 
 __all__ = ["TOLERANCE", "script"]
@@ -30,12 +34,16 @@ errors of a loss that went down a thousandfold are those of the numbers it was c
 def script(study: StudyRecord, lane: int) -> str:
     """Python source that trains lane number `lane` (from 0) of `study` again and prints its losses beside the recorded.
 
-    A built-in task's script imports torch and numpy alone; a user's task is imported from its file or module.
+    A built-in task's script imports torch and numpy alone; a user's task is imported from its file or module. A program
+    is started by a shell script of its command, which prints what it printed.
     Raises InputError for a lane that does not exist or a task that was given as an object (nothing to import).
     """
     if not 0 <= lane < len(study.lanes):
         raise InputError(f"`lane` must be between 0 and {len(study.lanes) - 1}, got lane={lane}")
     record = study.lanes[lane]
+    command = _command.of(study)
+    if command is not None:
+        return f"#!/bin/sh\n# {_title(study, record, lane)}\n{command.line(record.lane)}\n"
     if not record.curve.steps:
         raise InputError(f"`lane` must have made at least one update, got lane={lane}: {record.outcome.sentence}")
     parts = [_header(study, record, lane), _task_source(study.task), _text.LOOP.format(**_values(record))]
@@ -43,16 +51,19 @@ def script(study: StudyRecord, lane: int) -> str:
 
 
 def _header(study: StudyRecord, record: LaneRecord, lane: int) -> str:
-    end = f"{record.outcome.value} after {record.curve.steps} of {study.total_steps} updates"
-    title = f"Lane {lane} of the study {study.name!r}: {record.lane.recipe}, seed {record.lane.seed}; {end}."
     about = (
         "A plain PyTorch loop. At each validation it prints the mean training loss since the last one and the "
         "validation loss, each beside the recorded number, and at the end the largest relative difference: up to "
         f"{TOLERANCE:g} while rounding errors stay small, as in most lanes that learn; more where something magnifies "
         "them, such as a rate at the edge of stability."
     )
-    title = title.replace("\\", "/").replace('"', "'")
+    title = _title(study, record, lane).replace("\\", "/").replace('"', "'")
     return f'"""{textwrap.fill(title, 116)}\n\n{textwrap.fill(about, 116)}\n"""\n\n{_text.IMPORTS}'
+
+
+def _title(study: StudyRecord, record: LaneRecord, lane: int) -> str:
+    end = f"{record.outcome.value} after {record.curve.steps} of {study.total_steps} updates"
+    return f"Lane {lane} of the study {study.name!r}: {record.lane.recipe}, seed {record.lane.seed}; {end}."
 
 
 def _task_source(text: str) -> str:

@@ -48,12 +48,16 @@ def unpack(rows: list[Mapping[Any, Any]]) -> Curve:
     """The curve whose parts are `rows`, in their order; an empty curve without any."""
     if not rows:
         return Curve()
-    metrics: dict[str, list[bytes]] = {}
+    names = dict.fromkeys(name for row in rows for name in json.loads(row["metric_names"]))
+    metrics: dict[str, list[bytes]] = {name: [] for name in names}
     for row in rows:
-        names, blob = json.loads(row["metric_names"]), row["metrics"]
-        size = len(blob) // max(len(names), 1)
-        for place, name in enumerate(names):
-            metrics.setdefault(name, []).append(blob[place * size : (place + 1) * size])
+        own, blob = json.loads(row["metric_names"]), row["metrics"]
+        size = len(row["eval_steps"]) // _INT.itemsize * _FLOAT.itemsize
+        for name, blobs in metrics.items():
+            place = own.index(name) * size if name in own else None
+            # A program may print a metric now and then: NaN stands where it did not.
+            missing = _bytes([np.nan] * (size // _FLOAT.itemsize))
+            blobs.append(missing if place is None else blob[place : place + size])
     paths = [row for row in rows if row["path"] is not None]
     path = _floats(row["path"] for row in paths).reshape(-1, paths[0]["path_width"]) if paths else None
     return Curve(

@@ -217,10 +217,11 @@ class Store:
         *,
         provenance: Mapping[str, Any] | None = None,
         surface: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, str] | None = None,
         seconds_added: float = 0.0,
     ) -> None:
         """Replace what is given of the study, and add to its wall time."""
-        given = {"provenance": provenance, "surface": surface}
+        given = {"provenance": provenance, "surface": surface, "metrics": metrics}
         values: dict[str, Any] = {key: dict(value) for key, value in given.items() if value is not None}
         with self._writing(name) as connection:
             study_id = _rows.study_id(connection, name)

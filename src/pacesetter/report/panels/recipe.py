@@ -1,4 +1,7 @@
-"""The recommended recipe as code to paste: through Pacesetter, and in plain PyTorch where that is a line or two."""
+"""The recommended recipe as code to paste: through Pacesetter, and in plain PyTorch where that is a line or two.
+
+Of a task that is a program it is the program's own command, with the recommended rate.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,8 +9,8 @@ from markupsafe import Markup
 
 from pacesetter import optimizers, schedules
 from pacesetter.errors import InputError
-from pacesetter.records import StudyRecord
-from pacesetter.report import _best, _html
+from pacesetter.records import Lane, StudyRecord
+from pacesetter.report import _best, _command, _html
 from pacesetter.report._theme import Theme
 from pacesetter.schedules._spans import steps_of
 
@@ -17,11 +20,15 @@ WIDTH = 60  # characters of a line of code
 
 
 class Code(NamedTuple):
-    """The recipe's text, the code that uses it, and the same in plain PyTorch where that is short, else None."""
+    """The recipe's text, the code that uses it, and the same in plain PyTorch where that is short, else None.
+
+    `line` is the command of a task that is a program, else None; then there is no code.
+    """
 
     recipe: str
     ours: str
     plain: str | None
+    line: str | None = None
 
 
 def data(study: StudyRecord) -> Code | None:
@@ -29,6 +36,10 @@ def data(study: StudyRecord) -> Code | None:
     best = _best.recommended(study)
     if best is None or best.recipe is None or best.lr is None:
         return None
+    command = _command.of(study)
+    if command is not None:
+        lane = Lane(best.optimizer, best.schedule, best.lr, study.lanes[0].lane.seed, study.total_steps)
+        return Code(best.recipe, "", None, command.line(lane))
     step = "    scheduler.step()"
     if _reacts(best.schedule):
         step += "\n\n# after every evaluation\nscheduler.observe(valid_loss)"
@@ -47,17 +58,17 @@ def data(study: StudyRecord) -> Code | None:
 
 def draw(data: Code, theme: Theme) -> Markup:
     """The code, each piece with a button that copies it."""
-    pieces = [("With Pacesetter", data.ours)]
+    pieces = [("With Pacesetter", data.ours)] if data.line is None else [("The program with this rate", data.line)]
     if data.plain is not None:
         pieces.append(("The same in plain PyTorch", data.plain))
     shell = (
         "<div class='code'><h3>{}</h3><button type='button' class='copy'>Copy</button><pre><code>{}</code></pre></div>"
     )
-    note = (
-        "<p class='caption'>Put the length of your own training, in weight updates, for <code>total_steps</code>.</p>"
-    )
+    note = "Put the length of your own training, in weight updates, for <code>total_steps</code>."
+    if data.line is not None:
+        note = "To be run in the folder that the comparison was run in."
     blocks = _html.join(Markup(shell).format(title, code) for title, code in pieces)
-    return Markup(note) + Markup("<div class='codes'>{}</div>").format(blocks)
+    return Markup(f"<p class='caption'>{note}</p>") + Markup("<div class='codes'>{}</div>").format(blocks)
 
 
 def plain(optimizer: str, schedule: str, lr: float, total_steps: int) -> str | None:
