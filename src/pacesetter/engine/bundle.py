@@ -1,6 +1,6 @@
 """The one training loop: `start` a bundle of lanes, `advance` it, `keep` some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pacesetter import optimizers, schedules
-from pacesetter.engine.batches import Batches, validation_batches
-from pacesetter.engine.looped import Looped
+from pacesetter import schedules
+from pacesetter.engine.batches import Batches, batch_length, validation_batches
+from pacesetter.engine.chunks import Chunk, composed, joined, side_by_side
 from pacesetter.engine.plan import Plan
-from pacesetter.engine.program import Evaluation, Tensors, fresh_program
+from pacesetter.engine.program import Evaluation, Tensors
 from pacesetter.engine.traceless import Randomness, threads, traceless
-from pacesetter.engine.vectorised import Vectorised
 from pacesetter.errors import InputError
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.tasks._task import Task
 
-__all__ = ["Bundle", "Part", "advance", "keep", "start"]
+__all__ = ["Bundle", "Part", "advance", "keep", "start", "train_at", "weights_of"]
 
 Floats = NDArray[np.float64]
 
@@ -45,56 +44,85 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Bundle:
-    """Lanes of one seed, rule and length that train together. `step` counts the updates made."""
+    """Lanes of one seed and length that train together, chunk by chunk, on the same batches.
+
+    lanes: in the order of the chunks. `step` counts the updates made.
+    """
 
     task: Task
     total_steps: int
     lanes: list[Lane]
-    body: Looped | Vectorised
+    chunks: list[Chunk]
     schedules: list[schedules.Schedule]
     controls: list[Any]
     batches: Batches
     device: torch.device
     randomness: Randomness
-    threads: int
+    plan: Plan
     with_weights: bool = False
     step: int = 0
     untrained: list[float] = field(default_factory=list)
     spread: list[float] = field(default_factory=list)
 
+    def tree(self) -> list[Any]:
+        """All that changes in each chunk, as nested dicts of tensors."""
+        return [chunk.tree() for chunk in self.chunks]
 
-def start(task: Task, lanes: Sequence[Lane], plan: Plan, with_weights: bool = False) -> Bundle:
-    """A bundle of untrained lanes, which must share seed, optimizer and length."""
-    first = lanes[0]
-    if len({(lane.seed, lane.optimizer, lane.total_steps) for lane in lanes}) != 1:
-        raise InputError("`lanes` of one bundle must share seed, optimizer and total_steps")
+    def set_tree(self, tree: list[Any]) -> None:
+        """Go on from what `tree` gave."""
+        for chunk, own in zip(self.chunks, tree, strict=True):
+            chunk.set_tree(own)
+
+
+def start(
+    task: Task,
+    lanes: Sequence[Lane],
+    plan: Plan,
+    with_weights: bool = False,
+    sizes: Sequence[int] | None = None,
+) -> Bundle:
+    """A bundle of untrained lanes, which must share seed and length; those of one optimizer come to lie together.
+
+    sizes: lanes of each chunk, to go on with chunks as they were; None lets the plan say.
+    """
+    if len({(lane.seed, lane.total_steps) for lane in lanes}) != 1:
+        raise InputError("`lanes` of one bundle must share seed and total_steps")
     device = torch.device(plan.device)
     if device.type == "cuda":
         # Before the random state is looked at: a GPU that nobody has used yet would be left out of it.
         torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap
-    parsed = [schedules.parse(lane.schedule) for lane in lanes]
+    ordered = sorted(lanes, key=lambda lane: lane.optimizer)
+    parsed = [schedules.parse(lane.schedule) for lane in ordered]
     with traceless():
-        program = fresh_program(task, first.seed, device)
-        engine = Vectorised if plan.engine == "vectorised" else Looped
+        chunks, randomness = composed(task, ordered, plan, device, sizes)
         return Bundle(
             task=task,
-            total_steps=first.total_steps,
-            lanes=list(lanes),
-            body=engine(program, optimizers.parse(first.optimizer), len(lanes)),
+            total_steps=ordered[0].total_steps,
+            lanes=ordered,
+            chunks=chunks,
             schedules=parsed,
             controls=[schedule.init() for schedule in parsed],
-            batches=Batches(task.train_source, first.seed, device),
+            batches=Batches(task.train_source, ordered[0].seed, device),
             device=device,
-            randomness=Randomness.now(),
-            threads=plan.threads,
+            randomness=randomness,
+            plan=plan,
             with_weights=with_weights,
         )
 
 
 def keep(bundle: Bundle, which: Sequence[int]) -> None:
-    """Go on with these lanes of the bundle alone (indices into `bundle.lanes`)."""
-    rows = list(which)
-    bundle.body.keep(rows)
+    """Go on with these lanes of the bundle alone (indices into `bundle.lanes`, ascending)."""
+    rows = sorted(which)
+    first = 0
+    left = []
+    for chunk in bundle.chunks:
+        own = [row - first for row in rows if first <= row < first + chunk.lanes]
+        first += chunk.lanes
+        if own and len(own) < chunk.lanes:
+            chunk.keep(own)
+        if own:
+            left.append(chunk)
+    bundle.chunks = joined(left, bundle.plan.lanes_per_chunk)
     for name in ("lanes", "schedules", "controls", "untrained", "spread"):
         column = getattr(bundle, name)
         setattr(bundle, name, [column[i] for i in rows] if column else column)
@@ -109,7 +137,7 @@ def advance(bundle: Bundle, steps: int) -> list[Part]:
     parts: list[Part] = []
     last = min(bundle.step + steps, bundle.total_steps)
     due = bundle.task.evaluation_steps(bundle.total_steps)
-    with traceless(), threads(bundle.threads):
+    with traceless(), threads(bundle.plan.threads):
         bundle.randomness.restore()
         try:
             if not bundle.untrained:
@@ -123,24 +151,43 @@ def advance(bundle: Bundle, steps: int) -> list[Part]:
 
 
 def _evaluate_untrained(bundle: Bundle) -> list[Part]:
-    """The first part of each lane: the untrained model, the same for all."""
-    found = _evaluate(bundle)
+    """The first part of each lane: the untrained model, the same for all, so one chunk is evaluated."""
+    found = _evaluate(bundle, bundle.chunks[:1])
+    found = found.of_lanes([0] * len(bundle.lanes))
     bundle.untrained = found.loss.tolist()
     bundle.spread = found.spread.tolist()
-    weights = [bundle.body.flat()] if _is_small(bundle) else []
     none = np.empty((0, len(bundle.lanes)))
-    segment = _Segment(none, none, none, _path(weights), found)
+    segment = _Segment(none, none, none, _path([_flat(bundle)] if _is_small(bundle) else []), found)
     return [
         Part(lane, segment.curve(i, 0, 0, bundle.spread[i]), Outcome.RUNNING) for i, lane in enumerate(bundle.lanes)
     ]
 
 
-def _evaluate(bundle: Bundle) -> Evaluation:
-    return bundle.body.evaluate(validation_batches(bundle.task.valid_source, bundle.device))
+def _evaluate(bundle: Bundle, chunks: Sequence[Chunk]) -> Evaluation:
+    """The lanes of these chunks on the whole validation set."""
+    source = bundle.task.valid_source
+    told: list[list[tuple[torch.Tensor, Tensors]]] = [[] for _ in chunks]
+    rows: list[int] = []
+    batches = ([batch] for batch in validation_batches(source, bundle.device))
+    for number, _, (batch,) in side_by_side(batches, len(chunks), source.draws):
+        if number == 0:
+            rows.append(batch_length(batch))
+        told[number].append(chunks[number].judge(batch))
+    losses = [torch.cat([loss for loss, _ in batch]) for batch in zip(*told, strict=True)]
+    metrics = [
+        {name: torch.cat([metrics[name] for _, metrics in batch]) for name in batch[0][1]}
+        for batch in zip(*told, strict=True)
+    ]
+    return Evaluation.averaged(losses, metrics, rows)
 
 
 def _is_small(bundle: Bundle) -> bool:
-    return bundle.body.parameters <= PATH_PARAMETERS
+    return bundle.chunks[0].parameters <= PATH_PARAMETERS
+
+
+def _flat(bundle: Bundle) -> torch.Tensor:
+    """[lanes, parameters]: all weights of all lanes."""
+    return torch.cat([chunk.flat() for chunk in bundle.chunks])
 
 
 def _path(weights: list[torch.Tensor]) -> Floats | None:
@@ -178,17 +225,12 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     """One segment without a look at the outside: updates up to `goal`, then the evaluation if one is due."""
     first = bundle.step
     rates = _rates(bundle, first, goal)
-    on_device = torch.from_numpy(rates).to(bundle.device)
-    told, weights = [], []
-    for k in range(goal - first):
-        told.append(bundle.body.step(next(bundle.batches), on_device[k]))
-        if _is_small(bundle):
-            weights.append(bundle.body.flat())
+    losses, norms, path = train_at(bundle, rates)
     bundle.step = goal
-    losses, norms = (torch.stack(column).double().cpu().numpy() for column in zip(*told, strict=True))
-    ends = _first_not_finite(losses, norms, bundle.body.finite().cpu().numpy())
-    found = _evaluate(bundle) if evaluate and None in ends else None
-    segment = _Segment(rates, losses, norms, _path(weights), found)
+    finite = torch.cat([chunk.finite() for chunk in bundle.chunks]).cpu().numpy()
+    ends = _first_not_finite(losses, norms, finite)
+    found = _evaluate(bundle, bundle.chunks) if evaluate and None in ends else None
+    segment = _Segment(rates, losses, norms, path, found)
     parts: list[Part] = []
     for i, (lane, end) in enumerate(zip(bundle.lanes, ends, strict=True)):
         if end is not None:
@@ -205,7 +247,7 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
                 )
         else:
             outcome, message = _end(curve.final_valid_loss, bundle.untrained[i], bundle.spread[i])
-            weights_now = bundle.body.weights(i) if bundle.with_weights else None
+            weights_now = weights_of(bundle, i) if bundle.with_weights else None
             parts.append(Part(lane, curve, outcome, message, weights_now))
     going = [i for i, part in enumerate(parts) if part.outcome is Outcome.RUNNING]
     if going and len(going) < len(parts):
@@ -213,6 +255,38 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     elif not going:
         bundle.lanes.clear()
     return parts
+
+
+def train_at(bundle: Bundle, rates: Floats) -> tuple[Floats, Floats, Floats | None]:
+    """Updates at `rates` [updates, lanes]: (losses, gradient norms) alike, and the path of a small model's weights."""
+    edges = np.cumsum([0, *(chunk.lanes for chunk in bundle.chunks)])
+    for chunk, first, last in zip(bundle.chunks, edges, edges[1:], strict=False):
+        chunk.begin(rates[:, first:last])
+    weights: list[list[torch.Tensor]] = [[] for _ in bundle.chunks]
+    small = _is_small(bundle)
+    updates = _updates(bundle.batches, bundle.task.accumulate, len(rates))
+    for number, step, batches in side_by_side(updates, len(bundle.chunks), bundle.batches.draws):
+        bundle.chunks[number].step(step, batches)
+        if small:
+            weights[number].append(bundle.chunks[number].flat())
+    told = [chunk.told() for chunk in bundle.chunks]
+    losses, norms = (torch.cat([t.double().cpu() for t in column], dim=1).numpy() for column in zip(*told, strict=True))
+    return losses, norms, _path([torch.cat(rows) for rows in zip(*weights, strict=True)])
+
+
+def _updates(batches: Batches, each: int, count: int) -> Iterator[list[Any]]:
+    """The batches of each of `count` updates."""
+    for _ in range(count):
+        yield [next(batches) for _ in range(each)]
+
+
+def weights_of(bundle: Bundle, lane: int) -> Tensors:
+    """One lane's evaluation weights and buffers, named as in the user's model."""
+    for chunk in bundle.chunks:
+        if lane < chunk.lanes:
+            return chunk.weights(lane)
+        lane -= chunk.lanes
+    raise IndexError(lane)
 
 
 def _rates(bundle: Bundle, first: int, goal: int) -> Floats:

@@ -58,7 +58,8 @@ def compiled(recording: Recording, leaves: Tensors, threads: int) -> Call:
     if not place.exists():
         _make(recording, [*leaves, *recording.constants], threads, place)
     try:
-        run = torch._C._aoti.AOTIModelPackageLoader(str(place), "model", False, 1, -1).boxed_run
+        # What `torch._inductor.aoti_load_package` calls, without a second's import of the compiler.
+        run = torch._C._aoti.AOTIModelPackageLoader(str(place), "model", False, 1, -1).boxed_run  # noqa: SLF001
     except Exception as error:
         place.unlink(missing_ok=True)  # half a file, or one that this machine cannot run: made anew the next time
         raise NotCompiled(f"the compiled step could not be loaded ({_first_line(error)})") from error
@@ -94,7 +95,7 @@ def _make(recording: Recording, leaves: Tensors, threads: int, place: Path) -> N
 
 
 def _in_own_process(recording: Recording, leaves: Tensors, threads: int, path: Path) -> None:
-    """Compile into `path` in a child: torch's compiler changes settings and starts helpers, and it may be slow to stop."""
+    """Compile into `path` in a child: torch's compiler changes settings, starts helpers, and may be slow to stop."""
     if "fork" not in multiprocessing.get_all_start_methods() or leaves[0].device.type != "cpu":
         reason = _compile(recording, leaves, threads, path)
     else:

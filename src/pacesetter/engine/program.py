@@ -137,6 +137,10 @@ class Evaluation:
     metrics: Tensors
     spread: torch.Tensor
 
+    def of_lanes(self, rows: list[int]) -> "Evaluation":
+        """That of these lanes, which may be named several times."""
+        return Evaluation(self.loss[rows], {name: m[rows] for name, m in self.metrics.items()}, self.spread[rows])
+
     @classmethod
     def averaged(cls, losses: list[torch.Tensor], metrics: list[Tensors], rows: list[int]) -> "Evaluation":
         """From what each batch gave ([lanes] each), weighted by its number of examples."""

@@ -1,4 +1,4 @@
-"""A step as a graph: the operations that a function makes, recorded once and made again without running its Python code.
+"""A step as a graph: the operations that a function makes, recorded once and made again without its Python code.
 
 Stacking lanes with `torch.func` costs Python's time at every operation of every step, several times that of the
 operation for a small model. The operations that come out at the bottom are the same at every step, so they are recorded
@@ -69,7 +69,7 @@ def record(function: Callable[..., Sequence[torch.Tensor]], leaves: Tensors) -> 
     return recorder.recording(outputs)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
     """Notes every operation that reaches torch's kernels: below autograd and below `vmap`, where lanes are one axis."""
 
     @classmethod
@@ -78,7 +78,7 @@ class _Recorder(TorchDispatchMode):
         return False
 
     def __init__(self, leaves: Tensors) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
         self._graph = fx.Graph()
         self._known = WeakTensorKeyDictionary()
         self._constants: list[tuple[fx.Node, torch.Tensor]] = []
@@ -116,7 +116,7 @@ class _Recorder(TorchDispatchMode):
         return value
 
     def _node(self, tensor: torch.Tensor) -> fx.Node:
-        node: fx.Node | None = self._known.get(tensor)
+        node: fx.Node | None = self._known.get(tensor)  # type: ignore[no-untyped-call]  # torch's own gap
         if node is None:
             with self._graph.inserting_before(self._last_placeholder):
                 node = self._graph.placeholder(f"constant{len(self._constants)}")

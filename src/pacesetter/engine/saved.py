@@ -1,11 +1,13 @@
-"""A bundle as bytes, and back: plain tensors and JSON, so that loading one executes nothing."""
+"""Bundles as bytes, and back: plain tensors and JSON, so that loading them executes nothing."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save as bytes_of_arrays
 from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as bytes_of_tensors
 
@@ -15,10 +17,38 @@ from pacesetter.engine.traceless import Randomness, traceless
 from pacesetter.records import Lane
 from pacesetter.tasks._task import Task
 
-__all__ = ["load", "save", "size"]
+__all__ = ["State", "load", "pack", "save", "size", "unpack"]
 
 NOTES = "notes"
 """The name of the tensor that holds everything that is no tensor, as the bytes of a JSON text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What `save` gave, and what it says of itself: its lanes, and the updates they have made."""
+
+    lanes: tuple[Lane, ...]
+    step: int
+    saved: bytes
+
+
+def pack(states: Iterable[State]) -> bytes:
+    """Several saved bundles as one value."""
+    arrays = {f"bundle{i}": np.frombuffer(state.saved, dtype=np.uint8) for i, state in enumerate(states)}
+    return bytes_of_arrays(arrays)
+
+
+def unpack(packed: bytes) -> list[State]:
+    """What `pack` was given, in its order. One saved bundle by itself, as earlier studies keep it, is read too."""
+    tensors = tensors_of_bytes(packed)
+    if NOTES in tensors:
+        return [_state(packed)]
+    return [_state(tensors[f"bundle{i}"].numpy().tobytes()) for i in range(len(tensors))]
+
+
+def _state(saved: bytes) -> State:
+    notes = json.loads(bytes(tensors_of_bytes(saved)[NOTES].numpy()))
+    return State(tuple(Lane(**lane) for lane in notes["lanes"]), notes["step"], saved)
 
 
 def save(bundle: Bundle) -> bytes:
@@ -36,7 +66,8 @@ def save(bundle: Bundle) -> bytes:
         "controls": bundle.controls,
         "untrained": bundle.untrained,
         "spread": bundle.spread,
-        "tree": _taken_apart(bundle.body.tree(), tensors),
+        "sizes": [chunk.lanes for chunk in bundle.chunks],
+        "tree": _taken_apart(bundle.tree(), tensors),
         "numpy": [words, keys.tolist(), position, has_gauss, cached],
         "python": [version, list(python), gauss],
         "cuda": len(state.of_cuda),
@@ -50,7 +81,7 @@ def save(bundle: Bundle) -> bytes:
 def size(bundle: Bundle) -> int:
     """Bytes that the tensors of a saved bundle take, nearly all of it, found without saving it."""
     tensors: dict[str, torch.Tensor] = {}
-    _taken_apart(bundle.body.tree(), tensors)
+    _taken_apart(bundle.tree(), tensors)
     return sum(t.nbytes for t in tensors.values())
 
 
@@ -58,14 +89,14 @@ def load(task: Task, plan: Plan, saved: bytes, with_weights: bool = False) -> Bu
     """The bundle that `save` gave, to go on with the same task and plan as if it had never stopped."""
     tensors = tensors_of_bytes(saved)
     notes = json.loads(bytes(tensors[NOTES].numpy()))
-    bundle = start(task, [Lane(**lane) for lane in notes["lanes"]], plan, with_weights)
-    bundle.body.set_tree(_put_together(notes["tree"], tensors, bundle.device))
+    bundle = start(task, [Lane(**lane) for lane in notes["lanes"]], plan, with_weights, notes["sizes"])
+    bundle.set_tree(_put_together(notes["tree"], tensors, bundle.device))
     bundle.step = notes["step"]
     bundle.controls, bundle.untrained, bundle.spread = notes["controls"], notes["untrained"], notes["spread"]
     with traceless():
         # The order of the data comes from generators of its own, which are wound forward by reading.
         bundle.randomness.restore()
-        bundle.batches.skip(bundle.step)
+        bundle.batches.skip(bundle.step * task.accumulate)
     words, keys, *rest = notes["numpy"]
     version, python, gauss = notes["python"]
     bundle.randomness = Randomness(

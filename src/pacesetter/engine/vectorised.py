@@ -1,130 +1,327 @@
-"""The vectorised engine: all lanes of a bundle in one pass, their weights stacked along a leading lane axis."""
+"""The vectorised engine: a chunk of lanes in one pass, their weights stacked along a leading lane axis."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
-from torch.func import functional_call, grad_and_value, vmap
+from numpy.typing import NDArray
+from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import _pytree as trees
 
 from pacesetter.engine.batches import batch_length
-from pacesetter.engine.program import Evaluation, Program, Tensors
+from pacesetter.engine.memory import is_out_of_memory
+from pacesetter.engine.program import Program, Tensors
+from pacesetter.engine.replayed import Replays
+from pacesetter.engine.traceless import Randomness
 from pacesetter.optimizers import Rule
 
 __all__ = ["Vectorised"]
 
+Leaves = list[torch.Tensor]
+WORTH_KEEPING = 0.75
+"""Above this share of rows in use, idle ones are computed on."""
+CLIP_EPS = 1e-6
+"""Added to the norm before a gradient is divided by it, as `torch.nn.utils.clip_grad_norm_` does."""
+
 
 class Vectorised:
-    """Weights, buffers and rule state of `lanes` lanes, each tensor [lanes, ...]; frozen weights are shared.
+    """Weights, buffers and rule state of `lanes` lanes, each tensor [width, ...]; frozen weights are shared.
 
     Random layers draw once for all lanes (`randomness="same"`): lane i sees what a plain loop under the seed would.
+    Lanes do not touch each other, so the gradient of the sum of their losses holds the gradient of each.
+
+    A compiled step is made for `width` lanes: when there are fewer, the rows beyond them are idle copies at rate 0.
+    When memory runs out in a step, the lanes go through it in two passes from then on, then in four.
     """
 
-    def __init__(self, program: Program, rule: Rule, lanes: int) -> None:
-        """Stack `lanes` copies of the program's trained weights and buffers."""
-        self._program = program
+    def __init__(
+        self,
+        program: Program,
+        rule: Rule,
+        lanes: int,
+        width: int = 0,
+        threads: int = 1,
+        replays: tuple[Replays, Replays] | None = None,
+    ) -> None:
+        """Stack `lanes` copies of the program's trained weights and buffers.
+
+        width: lanes that the step is compiled for, at least `lanes`, on so many `threads`; 0: it is not compiled.
+        replays: of steps and of evaluations, to be shared with other chunks of this program and rule.
+        """
+        self._program = program.train()
         self._rule = rule
-        self.params = _stacked(program.trainable(), lanes)
-        self.buffers = _stacked(dict(program.named_buffers()), lanes)
-        self.state: Any = _filled(vmap(rule.init)(self.params))
+        self._width = width
+        self._threads = threads
+        params = _stacked(program.trainable(), width or lanes)
+        state = _filled(vmap(rule.init)(params))
+        self._moving, self._layout = trees.tree_flatten(
+            (params, _stacked(dict(program.named_buffers()), width or lanes), state)
+        )
+        self._frozen = {name: p.detach() for name, p in program.named_parameters() if not p.requires_grad}
+        self._groups = program.by_ratio(list(params))
+        self._steps, self._judges = replays or (Replays(), Replays())
         self._judges_together = True
+        self._passes = 1
+        self._rates = torch.empty(0)
+        self._told: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.lanes = lanes
 
     @property
-    def lanes(self) -> int:
-        """How many lanes it holds."""
-        return len(next(iter(self.params.values())))
+    def rule(self) -> Rule:
+        """The rule of all its lanes."""
+        return self._rule
+
+    @property
+    def trained(self) -> list[str]:
+        """The names of the weights that are trained, in the program."""
+        return list(self._params)
 
     @property
     def parameters(self) -> int:
         """Trained weights of one lane."""
-        return sum(p[0].numel() for p in self.params.values())
+        return sum(p[0].numel() for p in self._params.values())
 
-    def step(self, batch: Any, lr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One update of every lane at its own rate; lr: [lanes]. Returns (loss, gradient norm), [lanes] each."""
+    @property
+    def _params(self) -> Tensors:
+        params: Tensors = trees.tree_unflatten(self._moving, self._layout)[0]
+        return params
+
+    # ------------------------------------------------------------------------------------------------- training
+
+    def begin(self, rates: NDArray[np.float64]) -> None:
+        """Get ready for steps at these rates, [steps, lanes]."""
         self._program.train()
-        with _quiet():
-            (self.params, self.buffers, self.state), (loss, norm) = vmap(
-                self._one_step, in_dims=(0, 0, 0, 0, None), randomness="same"
-            )(self.params, self.buffers, self.state, lr, batch)
-        return loss, norm
+        idle = np.zeros((len(rates), len(self._moving[0]) - self.lanes))
+        self._rates = torch.from_numpy(np.concatenate([rates, idle], axis=1)).to(self._moving[0].device)
 
-    def _one_step(self, params: Tensors, buffers: Tensors, state: Any, lr: torch.Tensor, batch: Any) -> Any:
-        grads, (loss, buffers) = grad_and_value(self._loss, has_aux=True)(params, buffers, batch)
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
-        moved, state = self._rule.update(grads, state, params, lr)
-        return (moved, buffers, state), (loss, norm)
+    def step(self, number: int, batches: Sequence[Any]) -> None:
+        """One update of every lane at its rate, by the mean gradient of `batches`."""
+        while True:
+            try:
+                made = self._in_passes(self._rates[number], batches)
+                break
+            except Exception as error:
+                if not is_out_of_memory(error) or self._passes >= len(self._moving[0]):
+                    raise
+                self._passes *= 2
+        loss, norm, *self._moving = made
+        self._told.append((loss, norm))
 
-    def _loss(self, params: Tensors, buffers: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
-        # Layers that keep statistics change `buffers` in place; handing it on makes that visible outside.
-        return functional_call(self._program, {**params, **buffers}, (batch,)), buffers
+    def told(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(losses, gradient norms) of the steps since the last call, [steps, lanes] each."""
+        columns = tuple(torch.stack(column)[:, : self.lanes] for column in zip(*self._told, strict=True))
+        self._told.clear()
+        return columns[0], columns[1]
 
-    @torch.no_grad()
-    def evaluate(self, batches: Iterable[Any]) -> Evaluation:
-        """Every lane on the whole validation set, in eval mode, with the rule's evaluation weights."""
-        self._program.eval()
-        weights: Any = vmap(self._rule.evaluation)(self.params, self.state)
-        losses, metrics, rows = [], [], []
+    def _in_passes(self, rates: torch.Tensor, batches: Sequence[Any]) -> Leaves:
+        """(loss, norm, weights, buffers and state after the update), of all rows at once or of some after the other."""
+        if self._passes == 1:
+            return self._pass(self._moving, rates, batches)
+        before = Randomness.now()
+        parts = []
+        for rows in torch.arange(len(rates)).chunk(self._passes):
+            before.restore()
+            some = slice(int(rows[0]), int(rows[-1]) + 1)
+            parts.append(self._pass([t[some] for t in self._moving], rates[some], batches))
+        return [torch.cat(rows) for rows in zip(*parts, strict=True)]
+
+    def is_kept(self, batches: Sequence[Any]) -> bool:
+        """Whether the compiled code of its step is there from before."""
+        _, step, leaves, others = self._call(self._moving, self._rates[0], batches)
+        return self._steps.is_kept(step, leaves, others(), self._threads)
+
+    @property
+    def why_not_compiled(self) -> str:
+        """Why its step could not be compiled; empty when it could, or was not to be."""
+        return self._steps.why_not_compiled
+
+    def _pass(self, moving: Leaves, rates: torch.Tensor, batches: Sequence[Any]) -> Leaves:
+        # Only whole batches of a whole chunk are worth compiling for.
+        size = self._program.task.train_source.batch_size
+        whole = len(rates) == self._width and all(batch_length(batch) == size for batch in batches)
+        return list(self._steps.run(*self._call(moving, rates, batches), self._threads if whole else 0))
+
+    def _call(
+        self, moving: Leaves, rates: torch.Tensor, batches: Sequence[Any]
+    ) -> tuple[Any, Callable[..., Leaves], Leaves, Callable[[], Leaves]]:
+        """A step of these rows as `Replays.run` takes it: its kind, function, leaves and others."""
+        given, layout = trees.tree_flatten(list(batches))
+        tensors, kind = _taken_apart(given)
+
+        def step(*leaves: torch.Tensor) -> Leaves:
+            params, buffers, state = trees.tree_unflatten(leaves[: len(moving)], self._layout)
+            frozen, (rates, *tensors) = self._rest(leaves[len(moving) :])
+            again = trees.tree_unflatten(_put_together(given, tensors), layout)
+            return self._update(params, buffers, state, frozen, rates, again)
+
+        def others() -> Leaves:
+            return [*moving, *self._frozen.values(), rates, *map(_rolled, tensors)]
+
+        leaves = [*moving, *self._frozen.values(), rates, *tensors]
+        return kind and (len(rates), layout, kind), step, leaves, others
+
+    def _rest(self, leaves: Sequence[torch.Tensor]) -> tuple[Tensors, Sequence[torch.Tensor]]:
+        """The frozen weights at the beginning of `leaves`, and what comes after them."""
+        return dict(zip(self._frozen, leaves, strict=False)), leaves[len(self._frozen) :]
+
+    def _update(
+        self, params: Tensors, buffers: Tensors, state: Any, frozen: Tensors, rates: torch.Tensor, batches: list[Any]
+    ) -> Leaves:
+        params = {name: p.detach().requires_grad_() for name, p in params.items()}
+        buffers = {name: b.clone() for name, b in buffers.items()}
+        losses: list[torch.Tensor] = []
+        grads: Tensors = {}
         with _quiet():
             for batch in batches:
-                loss, measured = self._judge(weights, batch)
-                losses.append(loss)
-                metrics.append(measured)
-                rows.append(batch_length(batch))
-        return Evaluation.averaged(losses, metrics, rows)
-
-    def _judge(self, weights: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
-        def judge(params: Tensors, buffers: Tensors) -> tuple[torch.Tensor, Tensors]:
-            told: tuple[torch.Tensor, Tensors] = functional_call(
-                self._program, {**params, **buffers}, (batch,), {"judge": True}
+                # Layers that keep statistics change their buffers in place; handing them on makes that visible outside.
+                loss, buffers = vmap(self._loss, in_dims=(0, 0, None, None), randomness="same")(
+                    params, buffers, frozen, batch
+                )
+                losses.append(loss.detach())
+                share = loss if len(batches) == 1 else loss / len(batches)
+                found = torch.autograd.grad(share.sum(), list(params.values()), allow_unused=True)
+                for name, g in zip(params, found, strict=True):
+                    if g is not None:
+                        grads[name] = grads[name] + g if name in grads else g
+        params, buffers = ({name: t.detach() for name, t in tree.items()} for tree in (params, buffers))
+        with torch.no_grad():
+            # Like torch, a weight that the loss does not use is left alone, and so is its state.
+            moved, changed, norm = vmap(self._move)(
+                grads, _only(state, grads), {name: params[name] for name in grads}, rates
             )
-            return told
+            loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
+        tree = ({**params, **moved}, buffers, _merged(state, changed))
+        # What comes out lies in memory as what went in, which is what a compiled step is made for.
+        return [loss, norm, *(t.contiguous() for t in trees.tree_leaves(tree))]
+
+    def _loss(self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        loss: torch.Tensor = functional_call(self._program, {**frozen, **params, **buffers}, (batch,))
+        return loss, buffers
+
+    def _move(
+        self, grads: Tensors, state: Any, params: Tensors, rate: torch.Tensor
+    ) -> tuple[Tensors, Any, torch.Tensor]:
+        """One lane: (weights, state, norm of its gradient before it is clipped)."""
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
+        if self._program.task.clip_norm is not None:
+            share = torch.clamp(self._program.task.clip_norm / (norm + CLIP_EPS), max=1.0)
+            grads = {name: g * share.to(g.dtype) for name, g in grads.items()}
+        moved: Tensors = {}
+        changed = state
+        for ratio, names in self._groups.items():
+            own = {name: grads[name] for name in names if name in grads}
+            if own:
+                some, slots = self._rule.update(
+                    own, _only(state, own), {name: params[name] for name in own}, rate * ratio
+                )
+                assert isinstance(some, dict)
+                moved, changed = {**moved, **some}, _merged(changed, slots)
+        return moved, changed, norm
+
+    # ------------------------------------------------------------------------------------------------- looking
+
+    @torch.no_grad()
+    def judge(self, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        """Losses and metrics of a batch, [lanes] each, in eval mode with the rule's evaluation weights."""
+        self._program.eval()
+        given, layout = trees.tree_flatten(batch)
+        tensors, kind = _taken_apart(given)
+        names: list[str] = list(self._program.task.metrics)
+
+        def judge(*leaves: torch.Tensor) -> Leaves:
+            params, buffers, state = trees.tree_unflatten(leaves[: len(self._moving)], self._layout)
+            frozen, tensors = self._rest(leaves[len(self._moving) :])
+            again = trees.tree_unflatten(_put_together(given, tensors), layout)
+
+            def one(params: Any, buffers: Tensors, state: Any) -> tuple[torch.Tensor, ...]:
+                loss, metrics = self._judged(self._rule.evaluation(params, state), buffers, frozen, again)
+                return loss, *(metrics[name] for name in names)
+
+            with _quiet():
+                return list(vmap(one, randomness="same")(params, buffers, state))
+
+        def others() -> Leaves:
+            return [*self._moving, *self._frozen.values(), *map(_rolled, tensors)]
 
         if self._judges_together:
+            leaves = [*self._moving, *self._frozen.values(), *tensors]
             try:
-                together: tuple[torch.Tensor, Tensors] = vmap(judge, randomness="same")(weights, self.buffers)
-                return together
+                kind = kind and (len(self._moving[0]), layout, kind)
+                loss, *metrics = (t[: self.lanes] for t in self._judges.run(kind, judge, leaves, others))
+                return loss, dict(zip(names, metrics, strict=True))
             except Exception:  # noqa: BLE001  # see below
                 # A metric in plain Python (`.item()`, numpy, scikit-learn) cannot see all lanes at once; one by one
                 # it can, and a real error comes again there.
                 self._judges_together = False
-        told = [judge(_lane(weights, i), _lane(self.buffers, i)) for i in range(self.lanes)]
-        names = told[0][1]
+        told = [self._judged_alone(lane, batch) for lane in range(self.lanes)]
         return torch.stack([t[0] for t in told]), {name: torch.stack([t[1][name] for t in told]) for name in names}
+
+    def _judged_alone(self, lane: int, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
+        return self._judged(self._rule.evaluation(params, state), buffers, self._frozen, batch)
+
+    def _judged(self, weights: Any, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        told: tuple[torch.Tensor, Tensors] = functional_call(
+            self._program, {**frozen, **weights, **buffers}, (batch,), {"judge": True}
+        )
+        return told
 
     def finite(self) -> torch.Tensor:
         """[lanes]: whether all weights of the lane are finite."""
-        return torch.stack([torch.isfinite(p).reshape(self.lanes, -1).all(1) for p in self.params.values()]).all(0)
+        rows = [torch.isfinite(p).reshape(len(p), -1).all(1) for p in self._params.values()]
+        return torch.stack(rows).all(0)[: self.lanes]
 
     def flat(self) -> torch.Tensor:
         """[lanes, parameters]: the trained weights in a row."""
-        return torch.cat([p.detach().reshape(self.lanes, -1) for p in self.params.values()], dim=1)
-
-    def keep(self, which: list[int]) -> None:
-        """Go on with these lanes alone, in this order."""
-        rows = torch.tensor(which, device=next(iter(self.params.values())).device)
-        self.params, self.buffers, self.state = (_rows(tree, rows) for tree in (self.params, self.buffers, self.state))
+        return torch.cat([p[: self.lanes].reshape(self.lanes, -1) for p in self._params.values()], dim=1)
 
     def weights(self, lane: int) -> Tensors:
         """One lane's evaluation weights and buffers, named as in the user's model."""
-        params = self._rule.evaluation(_lane(self.params, lane), _lane(self.state, lane))
-        assert isinstance(params, dict)
-        frozen = {name: p for name, p in self._program.named_parameters() if name not in params}
-        every = {**params, **_lane(self.buffers, lane), **frozen}
-        return {name.removeprefix("model."): tensor.detach().clone() for name, tensor in every.items()}
+        params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
+        weights: Any = self._rule.evaluation(params, state)
+        every = {**weights, **buffers, **self._frozen}
+        return {name.removeprefix("model."): tensor.clone() for name, tensor in every.items()}
+
+    # ------------------------------------------------------------------------------------------------- which lanes
+
+    def keep(self, which: Sequence[int]) -> None:
+        """Go on with these lanes alone, in this order.
+
+        Rows are given up when a quarter of them is idle: every number of rows has to be recorded anew.
+        """
+        rows = len(self._moving[0])
+        self._set([t[list(which)] for t in self._moving], len(which), rows if len(which) > WORTH_KEEPING * rows else 0)
+
+    def join(self, other: "Vectorised") -> None:
+        """Take the lanes of another chunk of the same program and rule in, after its own."""
+        lanes = self.lanes + other.lanes
+        pairs = zip(self._moving, other._moving, strict=True)  # noqa: SLF001  # of its own kind
+        self._set([torch.cat([own[: self.lanes], more[: other.lanes]]) for own, more in pairs], lanes)
 
     def tree(self) -> Any:
-        """All that changes, as nested dicts of tensors."""
-        return {"params": self.params, "buffers": self.buffers, "state": self.state}
+        """All that changes, as nested dicts of tensors, [lanes, ...] each."""
+        params, buffers, state = trees.tree_unflatten([t[: self.lanes] for t in self._moving], self._layout)
+        return {"params": params, "buffers": buffers, "state": state}
 
     def set_tree(self, tree: Any) -> None:
         """Go on from what `tree` gave."""
-        self.params, self.buffers, self.state = tree["params"], tree["buffers"], tree["state"]
+        leaves = trees.tree_leaves((tree["params"], tree["buffers"], tree["state"]))
+        self._set(leaves, len(leaves[0]))
+
+    def _set(self, rows: Leaves, lanes: int, width: int = 0) -> None:
+        idle = [lanes - 1] * (max(self._width, width) - lanes)
+        if idle:
+            rows = [torch.cat([t, t[idle]]) for t in rows]
+        self._moving = [t.contiguous() for t in rows]
+        self.lanes = lanes
 
 
 def _stacked(tensors: Tensors, lanes: int) -> Tensors:
-    return {name: t.detach().expand(lanes, *t.shape).clone() for name, t in tensors.items()}
+    return {name: t.detach().expand(lanes, *t.shape).clone().contiguous() for name, t in tensors.items()}
 
 
 def _filled(tree: Any) -> Any:
@@ -132,12 +329,43 @@ def _filled(tree: Any) -> Any:
     return {k: _filled(v) for k, v in tree.items()} if isinstance(tree, dict) else tree.contiguous().clone()
 
 
-def _rows(tree: Any, rows: torch.Tensor) -> Any:
-    return {k: _rows(v, rows) for k, v in tree.items()} if isinstance(tree, dict) else tree[rows]
+def _only(state: Any, names: Tensors) -> Any:
+    """The part of a rule's state that belongs to the weights in `names`; what belongs to none is whole."""
+    return {
+        slot: {name: value[name] for name in names} if isinstance(value, dict) else value
+        for slot, value in state.items()
+    }
 
 
-def _lane(tree: Any, lane: int) -> Any:
-    return {k: _lane(v, lane) for k, v in tree.items()} if isinstance(tree, dict) else tree[lane]
+def _merged(old: Any, new: Any) -> Any:
+    """`old` with what is in `new` in its place."""
+    return {slot: {**old[slot], **value} if isinstance(value, dict) else value for slot, value in new.items()}
+
+
+def _taken_apart(leaves: list[Any]) -> tuple[Leaves, Any]:
+    """The tensors among a batch's leaves, and what of the leaves decides which operations are made (None: unknown)."""
+    tensors: Leaves = []
+    kind: list[Any] = []
+    for leaf in leaves:
+        if isinstance(leaf, torch.Tensor):
+            tensors.append(leaf)
+            kind.append((leaf.shape, leaf.stride(), leaf.dtype))
+        elif leaf is None or isinstance(leaf, bool | int | float | str):
+            kind.append(leaf)
+        else:
+            return [one for one in leaves if isinstance(one, torch.Tensor)], None
+    return tensors, tuple(kind)
+
+
+def _put_together(leaves: list[Any], tensors: Sequence[torch.Tensor]) -> list[Any]:
+    """The leaves with `tensors` in the place of theirs."""
+    given = iter(tensors)
+    return [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+
+
+def _rolled(tensor: torch.Tensor) -> torch.Tensor:
+    """Another batch that is as good: its examples in another order."""
+    return tensor.roll(1, 0) if tensor.dim() else tensor.clone()
 
 
 @contextmanager

@@ -1,0 +1,296 @@
+"""How to run lanes is found by measuring: each way that applies is tried for a few steps against the work to do."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from pacesetter import optimizers
+from pacesetter.engine import remembered
+from pacesetter.engine.agreement import ON_FIRST_BATCHES, why_not_vectorised
+from pacesetter.engine.blame import in_one_line, told
+from pacesetter.engine.bundle import Bundle, start, train_at
+from pacesetter.engine.memory import budget, needs
+from pacesetter.engine.plan import ENGINES, PRECISIONS, Plan
+from pacesetter.engine.traceless import threads, traceless
+from pacesetter.engine.vectorised import Vectorised
+from pacesetter.errors import InputError, UnknownName
+from pacesetter.records import Lane
+from pacesetter.tasks._task import Task
+
+__all__ = ["make_plan"]
+
+CHUNKS = (8, 32)
+"""Lane counts that are timed: 8 fit a processor's cache for small convolutions, 32 spread the cost of each call."""
+COMPILED_CHUNK = 16
+"""Lanes that a step is compiled for. Of 8, 16 and 32 it was within a tenth of the best for each built-in task, and
+compiling for several is not worth it."""
+TIMED_SECONDS = 0.03
+FEWEST_TIMED, MOST_TIMED = 3, 20
+"""Each way is timed over as many steps as fill this, after the steps that record it."""
+WORTH_ALL_THREADS = 1.3
+"""All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
+other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
+SIDE_BY_SIDE = 0.85
+"""Share of its speed that a process keeps when there is one on every core: they share cache and memory."""
+START_SECONDS = 0.5
+"""What it takes to start a process that trains, until its first step."""
+COMPILE_SECONDS = 25.0
+"""What it takes to compile one rule's step, until it has been done once and is known."""
+WORTH_LOOKING = 1.0
+"""Seconds of work from which it is worth a look whether compiled code is kept from before."""
+TRIED_RATE = 1e-6
+NOT_COMPILED, PRICE = "why not compiled", "compile"
+"""Names in the memory."""
+EXPECTED_GAIN = 1.6
+"""How many times as fast compiled lanes are taken to be before that is measured: 1.4 to 2.1 for the built-in tasks."""
+SPREAD = 4
+"""With so many bundles for each process, whole seeds end together well enough; with fewer they are divided."""
+MOST_IN_BUNDLE = 512
+"""More lanes than this gain nothing from sharing batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done: updates of all lanes, the lanes of each seed, the most of a seed and rule, and the rules."""
+
+    steps: int
+    by_seed: tuple[int, ...]
+    together: int
+    rules: tuple[str, ...]
+
+    @classmethod
+    def of(cls, lanes: Sequence[Lane]) -> "Work":
+        """Counted from the lanes."""
+        seeds: dict[tuple[int, int], int] = {}
+        groups: dict[tuple[int, int, str], int] = {}
+        for lane in lanes:
+            seed = (lane.seed, lane.total_steps)
+            seeds[seed] = seeds.get(seed, 0) + 1
+            groups[*seed, lane.optimizer] = groups.get((*seed, lane.optimizer), 0) + 1
+        rules = tuple(dict.fromkeys(lane.optimizer for lane in lanes))
+        return cls(sum(lane.total_steps for lane in lanes), tuple(seeds.values()), max(groups.values()), rules)
+
+    def per_bundle(self, room: int, workers: int) -> int:
+        """Lanes of a bundle such that memory for `room` lanes is enough and the processes end together."""
+        seeds, most = len(self.by_seed), max(self.by_seed)
+        parts = 1
+        while workers > 1 and seeds * parts % workers and seeds * parts < SPREAD * workers and parts < most:
+            parts += 1
+        return max(1, min(room, -(-most // parts), MOST_IN_BUNDLE))
+
+
+def make_plan(
+    task: Task,
+    lanes: Sequence[Lane],
+    engine: str = "auto",
+    device: str = "cpu",
+    precision: str = "float32",
+    workers: int | None = None,
+    memory: str | None = None,
+) -> Plan:
+    """Choose how to run `lanes`: check that the model can be vectorised, then time each way on a few real steps.
+
+    What was measured for the same model, rules and machine is remembered. Nothing of the user's is touched. Raises
+    InputError for an unknown engine, precision or device, for less memory than one lane needs, or when
+    `engine="vectorised"` or `"compiled"` is asked for a model that cannot be stacked.
+    """
+    if engine not in ENGINES:
+        raise UnknownName.of("engine", engine, ENGINES)
+    if precision not in PRECISIONS:
+        raise UnknownName.of("precision", precision, PRECISIONS)
+    place = usable_device(device)
+    work = Work.of(lanes)
+    with traceless():
+        need = needs(task, optimizers.parse(work.rules[0]), place)
+        need.refuse(memory)
+        free = budget(memory, place)
+        processes = workers or (torch.get_num_threads() if place.type == "cpu" else 1)
+        each = None if free is None else max(0, free // processes - need.shared)
+        chunk_room = MOST_IN_BUNDLE if each is None else max(1, each // (need.per_lane + need.per_chunk_lane))
+        measuring = _Measuring(task, work, str(place), precision, min(work.together, chunk_room), workers)
+        plan = measuring.choose(engine)
+    chunk = plan.lanes_per_chunk if plan.engine == "vectorised" else 1
+    left = None if each is None else each - chunk * need.per_chunk_lane
+    room = MOST_IN_BUNDLE if left is None else max(1, left // max(need.per_lane, 1))
+    return replace(plan, lanes_per_bundle=work.per_bundle(room, plan.workers))
+
+
+def usable_device(device: str) -> torch.device:
+    """The device called `device`, or an InputError when this machine has none of it."""
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place).item()  # `meta` has tensors, but no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"`device` must be one that this machine has, got device={device!r}: {in_one_line(error)}"
+        ) from None
+    return place
+
+
+class _Measuring:
+    """Times of the ways to run some work, measured when they are asked for or remembered from before.
+
+    A way is a plan without a reason. Times are seconds for one update of one lane.
+    """
+
+    def __init__(self, task: Task, work: Work, device: str, precision: str, together: int, workers: int | None) -> None:
+        self._task, self._work, self._device, self._precision = task, work, device, precision
+        self._together = together
+        self._workers = workers
+        self._cores = torch.get_num_threads() if device == "cpu" else 1
+        self._memory = remembered.Memory.of(task, work.rules, device, precision, self._cores)
+
+    def choose(self, engine: str) -> Plan:
+        """The way that ends first, with the reason."""
+        if engine == "looped":
+            return self._best(self._looped(), "the looped engine was asked for")
+        if engine == "auto" and self._together == 1:
+            alone = "each optimizer and seed has one lane, so there is nothing to stack"
+            return self._best([*self._looped(), *self._compiled_if_worth(self._looped())], alone)
+        obstacle = self._memory.text("obstacle", self._obstacle)
+        if obstacle and engine in ("vectorised", "compiled"):
+            raise InputError(f"`engine` must be looped for this model, got engine={engine!r}: {obstacle}")
+        if obstacle:
+            return self._best(self._looped(), obstacle)
+        if engine == "vectorised":
+            return self._best(self._stacked(), "the vectorised engine was asked for")
+        if engine == "compiled":
+            asked = "the compiled engine was asked for"
+            if ways := self._compiled():
+                return self._best(ways, asked)
+            return self._best(self._stacked(), f"{asked}, but {self._memory.text(NOT_COMPILED, str)}")
+        ways = [*self._looped(), *self._stacked()]
+        return self._best([*ways, *self._compiled_if_worth(ways)])
+
+    def _obstacle(self) -> str:
+        return why_not_vectorised(self._task, self._device, self._precision)
+
+    # ------------------------------------------------------------------------------------------------- ways
+
+    def _way(self, engine: str, lanes: int, compiled: bool = False) -> list[Plan]:
+        """One way on one thread, on all, and in as many processes as there are cores or were asked for."""
+        one = Plan(engine, lanes, 1, self._device, "", compiled, precision=self._precision)
+        processes = self._workers or self._cores
+        ways = [one, replace(one, threads=self._cores)] if self._workers in (None, 1) else []
+        if processes > 1:
+            ways.append(replace(one, workers=processes))
+        return list(dict.fromkeys(ways))
+
+    def _looped(self) -> list[Plan]:
+        return self._way("looped", 1)
+
+    def _stacked(self) -> list[Plan]:
+        sizes = sorted({min(size, self._together) for size in CHUNKS})
+        return [way for size in sizes for way in self._way("vectorised", size)]
+
+    def _compiled(self) -> list[Plan]:
+        """Compiled for the power of 2 that holds the lanes; none where that was found not to work."""
+        ways = self._way("vectorised", self._width(), compiled=True)
+        return [way for way in ways if self._time(way) < float("inf")]
+
+    def _compiled_if_worth(self, others: Sequence[Plan]) -> list[Plan]:
+        """The compiled ways whose code is kept from before, or whose making is likely to pay."""
+        if self._memory.text("obstacle", self._obstacle):
+            return []
+        left = min(self._seconds(way) for way in others)
+        price = self._memory.number(PRICE, lambda: COMPILE_SECONDS) * len(self._work.rules)
+        if left * (1 - 1 / EXPECTED_GAIN) > price:
+            return self._compiled()
+        return self._compiled() if left > WORTH_LOOKING and self._is_kept() else []
+
+    def _width(self) -> int:
+        width = 1
+        while width < min(COMPILED_CHUNK, self._together):
+            width *= 2
+        return width
+
+    # ------------------------------------------------------------------------------------------------- times
+
+    def _best(self, ways: Sequence[Plan], why: str = "") -> Plan:
+        """The way that ends first; all threads of one process only where they are well worth it."""
+        alone = {(way.engine, way.lanes_per_chunk, way.compiled): way for way in ways if way.threads == 1}
+        fit = [
+            way
+            for way in ways
+            if way.threads == 1
+            or (one := alone.get((way.engine, way.lanes_per_chunk, way.compiled))) is None
+            or self._time(one) >= WORTH_ALL_THREADS * self._time(way)
+        ]
+        best = min(fit, key=self._seconds)
+        said = [why] if why else []
+        if best.engine == "vectorised":
+            slow = min((self._time(way) for way in self._looped() if way.workers == 1), default=0.0)
+            how = "compiled" if best.compiled else "in one pass"
+            said.append(
+                f"{best.lanes_per_chunk} lanes {how} train {slow / self._time(best):.1f} times as fast as one by one"
+            )
+        elif not why:
+            said.append("one by one, lanes train faster than in one pass")
+        where = f"{best.workers} processes" if best.workers > 1 else f"{best.threads} thread{'s' * (best.threads > 1)}"
+        return replace(best, reason=f"{'; '.join(said)}, on {where}")
+
+    def _seconds(self, way: Plan) -> float:
+        """What all the work would take."""
+        seconds = self._work.steps * self._time(way)
+        if way.workers == 1:
+            return seconds
+        units = sum(-(-lanes // self._work.per_bundle(MOST_IN_BUNDLE, way.workers)) for lanes in self._work.by_seed)
+        return START_SECONDS * way.workers + seconds / (min(way.workers, units) * SIDE_BY_SIDE)
+
+    def _time(self, way: Plan) -> float:
+        """Seconds for one update of one lane, in one of the way's processes; infinite where it cannot be compiled."""
+        alone = replace(way, workers=1)
+        key = f"{alone.engine} {alone.lanes_per_chunk} {alone.threads}{' compiled' * alone.compiled}"
+        return self._memory.number(key, lambda: self._measured(alone))
+
+    def _measured(self, way: Plan) -> float:
+        # Compiled code is made for each rule; without, rules differ too little to be timed each.
+        rules = self._work.rules if way.compiled else self._work.rules[:1]
+        times = [float(told("task", ON_FIRST_BATCHES, partial(self._timed, way, rule))) for rule in rules]
+        return sum(times) / len(times)
+
+    def _timed(self, way: Plan, rule: str) -> float:
+        if way.compiled and self._memory.text(NOT_COMPILED, str):
+            return float("inf")
+        with threads(way.threads):
+            bundle = self._bundle(way, rule)
+            first = self._train(bundle, 1)
+            chunk = bundle.chunks[0]
+            if isinstance(chunk, Vectorised) and chunk.why_not_compiled:
+                self._memory.know(NOT_COMPILED, chunk.why_not_compiled)
+                return float("inf")
+            if way.compiled and first > 1:
+                self._memory.know(PRICE, first)
+            each = self._train(bundle, 2) / 2
+            steps = max(FEWEST_TIMED, min(MOST_TIMED, int(TIMED_SECONDS / each)))
+            # The mean, not the best: threads that now and then wait for other work are slow now and then.
+            return self._train(bundle, steps) / steps / way.lanes_per_chunk
+
+    def _is_kept(self) -> bool:
+        """Whether the compiled code of all rules is there from before."""
+        width = self._width()
+        for way in self._way("vectorised", width, compiled=True):
+            for rule in self._work.rules:
+                with threads(way.threads):
+                    bundle = self._bundle(way, rule)
+                    (chunk,) = bundle.chunks
+                    assert isinstance(chunk, Vectorised)
+                    chunk.begin(np.full((1, width), TRIED_RATE))
+                    if not chunk.is_kept([next(bundle.batches) for _ in range(self._task.accumulate)]):
+                        return False
+        return True
+
+    def _bundle(self, way: Plan, rule: str) -> Bundle:
+        bundle = start(self._task, [Lane(rule, "constant", TRIED_RATE, 0, 1)] * way.lanes_per_chunk, way)
+        bundle.randomness.restore()
+        return bundle
+
+    def _train(self, bundle: Bundle, steps: int) -> float:
+        """Seconds that so many updates take."""
+        began = time.perf_counter()
+        train_at(bundle, np.full((steps, len(bundle.lanes)), TRIED_RATE))
+        return time.perf_counter() - began

@@ -1,0 +1,81 @@
+"""Functions of tensors that are recorded for each kind of arguments that comes again, and replayed from then on."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+
+from pacesetter.engine.compiling import NotCompiled, compiled, is_kept
+from pacesetter.engine.recording import Recording, Unrecordable, record
+from pacesetter.engine.traceless import Randomness
+
+__all__ = ["Replays"]
+
+Call = Callable[..., Sequence[torch.Tensor]]
+Leaves = Sequence[torch.Tensor]
+
+MOST_KINDS = 32
+"""Kinds of arguments that are recorded: whole and short batches, at a few numbers of lanes. Data of ever new shapes
+would be recorded for ever, so from there on the function itself is called."""
+
+
+class Replays:
+    """What has been recorded, by kind. A recording is made beside the training and changes no bit of it.
+
+    Compiled code does change bits, so it is made before the first call of a kind, and of one kind alone.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is recorded yet."""
+        self._seen: set[Hashable] = set()
+        self._calls: dict[Hashable, Call] = {}
+        self._compiled = False
+        self.why_not_compiled = ""
+
+    def run(
+        self, kind: Hashable, function: Call, leaves: Leaves, others: Callable[[], Leaves], threads: int = 0
+    ) -> Leaves:
+        """`function(*leaves)`, by its recording if it has one.
+
+        kind: all that the operations depend on beside the values of `leaves`; None: that cannot be told.
+        others: makes leaves with other values; the recordings of both must be equal, or there is none.
+        threads: compile the first kind that this is asked for, for so many threads; 0: not this one.
+        """
+        call = self._calls.get(kind)
+        if call is None:
+            call = function
+            to_compile = threads > 0 and not self._compiled
+            if kind is not None and (kind in self._seen or to_compile) and len(self._calls) < MOST_KINDS:
+                call = self._calls[kind] = self._prepared(function, leaves, others(), threads if to_compile else 0)
+            self._seen.add(kind)
+        return call(*leaves)
+
+    @staticmethod
+    def is_kept(function: Call, leaves: Leaves, others: Leaves, threads: int) -> bool:
+        """Whether the compiled code of `function` is there from before."""
+        recording = recorded_twice(function, leaves, others)
+        return recording is not None and is_kept(recording, leaves, threads)
+
+    def _prepared(self, function: Call, leaves: Leaves, others: Leaves, threads: int) -> Call:
+        recording = recorded_twice(function, leaves, others)
+        if recording is None:
+            return function
+        if threads:
+            self._compiled = True
+            try:
+                return compiled(recording, leaves, threads)
+            except NotCompiled as error:
+                self.why_not_compiled = str(error)
+        return recording
+
+
+def recorded_twice(function: Call, leaves: Leaves, others: Leaves) -> Recording | None:
+    """What `function` does, when it does the same on other values; nothing is drawn from the random generators."""
+    before = Randomness.now()
+    try:
+        recording = record(function, leaves)
+        before.restore()
+        return recording if recording.same_as(record(function, others)) else None
+    except Unrecordable:
+        return None
+    finally:
+        before.restore()
