@@ -1,37 +1,34 @@
 """What a task's data is: `Source`, made from tensors, a Dataset or a DataLoader without ever iterating the original.
 
-A loader is taken apart (dataset, sampler, collate function, workers) and rebuilt under each lane's seed by the engine,
-so that the user's own loader and its generator stay untouched.
+A loader is taken apart (dataset, samplers, all that says how it fetches) and rebuilt under each lane's seed by the
+engine, so that the user's own loader and its generator stay untouched.
 """
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    SubsetRandomSampler,
-    TensorDataset,
-    WeightedRandomSampler,
-)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
 
 from pacesetter.errors import TaskError
+from pacesetter.tasks._loaders import (
+    drawn_rows,
+    fetching,
+    length_of,
+    only_from_its_generator,
+    refuse_one_pass,
+    rows_of,
+    under,
+)
 
 __all__ = ["Source", "make_source", "split_source"]
 
 Batch = Any
 
-OF_TORCH = (BatchSampler, RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler)
-"""Samplers that are known to draw from the generator that they are given and from no other."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,8 +36,11 @@ class Source:
     """Examples and how to batch them: either `tensors` (indexed in memory) or a map-style `dataset`.
 
     pack: turns the list of a batch's tensors into what the loss receives (a tuple, a list or a bare tensor).
+    fetching: keywords of a DataLoader over the dataset that say how its examples are fetched, and not which.
     sampler, batch_sampler: the user's own, copied under a seed for each lane; None means a fresh permutation an epoch.
     batched: each item of the data set is a whole batch already, and `length` counts batches.
+    by_epochs: the length of training was reckoned from `batches_per_epoch`, so that no epoch may have another number.
+    is_clean: it is known that no example holds NaN.
     """
 
     length: int
@@ -48,27 +48,36 @@ class Source:
     tensors: tuple[torch.Tensor, ...] | None = None
     pack: Callable[[list[torch.Tensor]], Batch] = tuple
     dataset: Dataset[Any] | None = None
-    collate: Callable[[list[Any]], Batch] | None = None
+    fetching: Mapping[str, Any] = field(default_factory=dict)
     sampler: Iterable[Any] | None = None
     batch_sampler: Iterable[Any] | None = None
-    workers: int = 0
     drop_last: bool = True
     batched: bool = False
+    by_epochs: bool = False
+    is_clean: bool = False
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether it is known how many batches one pass over the data has."""
+        own = self.batch_sampler if self.batch_sampler is not None else self.sampler
+        return own is None or length_of(own) is not None
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches in one pass over the data."""
-        if isinstance(self.batch_sampler, Sized):
-            return len(self.batch_sampler)
-        drawn = len(self.sampler) if isinstance(self.sampler, Sized) else self.length
+        """Batches in one pass over the data; for samplers without a length, as many as would be without them."""
+        batches = None if self.batch_sampler is None else length_of(self.batch_sampler)
+        if batches is not None:
+            return batches
+        drawn = None if self.sampler is None else length_of(self.sampler)
+        drawn = self.length if drawn is None else drawn
         if self.batched:
             return drawn
         return drawn // self.batch_size if self.drop_last else -(-drawn // self.batch_size)
 
     @property
     def in_memory(self) -> tuple[torch.Tensor, ...]:
-        """The tensors that batches are rows of; none for data that must be read example by example."""
-        return self.tensors or ()
+        """The tensors that batches are rows of; none for data that is read example by example."""
+        return self.tensors if self.tensors is not None else _tensors_behind(self._rows())
 
     @property
     def draws(self) -> bool:
@@ -78,41 +87,45 @@ class Source:
         """
         if self.tensors is not None:
             return False
-        inner = getattr(self.batch_sampler, "sampler", None)
-        samplers = (self.batch_sampler, inner, self.sampler)
-        return self.workers == 0 or not all(s is None or type(s) in OF_TORCH for s in samplers)
+        if not (only_from_its_generator(self.sampler) and only_from_its_generator(self.batch_sampler)):
+            return True
+        return not self.fetching.get("num_workers") and self._rows() is None
 
-    def loader(self, generator: torch.Generator | None) -> DataLoader[Any]:
-        """A fresh DataLoader over the dataset: drawn under `generator`, or the same each time when that is None."""
-        assert self.dataset is not None
-        common: dict[str, Any] = {"collate_fn": self.collate, "num_workers": self.workers, "generator": generator}
-        batch_size = None if self.batched else self.batch_size
-        if generator is None:
-            return DataLoader(self.dataset, batch_size=batch_size, **common)
-        if self.batch_sampler is not None:
-            return DataLoader(self.dataset, batch_sampler=_under(self.batch_sampler, generator), **common)
-        sampler = None if self.sampler is None else _under(self.sampler, generator)
-        return DataLoader(
-            self.dataset,
-            batch_size=batch_size,
-            shuffle=True if sampler is None else None,
-            sampler=sampler,
-            drop_last=self.drop_last and not self.batched,
-            **common,
-        )
+    def _rows(self, device: torch.device | None = None) -> Dataset[Any] | None:
+        return None if self.batched else rows_of(self.dataset, self.fetching, device)
+
+    def loader(self, generator: torch.Generator | None, device: torch.device = CPU) -> DataLoader[Any]:
+        """A fresh DataLoader over the dataset: drawn under `generator`, or the same each time when that is None.
+
+        Batches of tensors in memory are made on `device`, all others where the data set makes them.
+        """
+        rows = self._rows(device)
+        how: dict[str, Any] = {"collate_fn": _as_it_is}
+        if rows is None:
+            how = dict(self.fetching)
+            # Memory from which a GPU can read by itself is only of use to a GPU.
+            how["pin_memory"] = how.get("pin_memory", False) and device.type == "cuda"
+        which: dict[str, Any] = {"batch_size": None if self.batched else self.batch_size}
+        if generator is not None and self.batch_sampler is not None:
+            which = {"batch_sampler": under(self.batch_sampler, generator)}
+        elif generator is not None:
+            which["sampler"] = None if self.sampler is None else under(self.sampler, generator)
+            which["shuffle"] = True if self.sampler is None else None
+            which["drop_last"] = self.drop_last and not self.batched
+        with warnings.catch_warnings():
+            # The user was told when making the loader.
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            return DataLoader(self.dataset if rows is None else rows, generator=generator, **how, **which)  # type: ignore[arg-type]
 
 
-def _under(sampler: Any, generator: torch.Generator) -> Any:
-    """A copy of a sampler (and the sampler inside a batch sampler) that draws from `generator`."""
-    twin = copy.copy(sampler)
-    if hasattr(twin, "generator"):
-        twin.generator = generator
-    inner = getattr(twin, "sampler", None)
-    if inner is not None and hasattr(inner, "generator"):
-        inner = copy.copy(inner)
-        inner.generator = generator
-        twin.sampler = inner
-    return twin
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _tensors_behind(rows: Any) -> tuple[torch.Tensor, ...]:
+    while isinstance(rows, Subset):
+        rows = rows.dataset
+    return () if rows is None else tuple(rows.tensors)
 
 
 def make_source(data: Any, batch_size: int | None, which: str) -> Source:
@@ -139,7 +152,7 @@ def make_source(data: Any, batch_size: int | None, which: str) -> Source:
             f"and {source.length} examples: give a smaller batch_size"
         )
     for index, tensor in enumerate(source.tensors or ()):
-        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+        if _has_nan(tensor):
             raise TaskError(
                 f"`{which}` must not hold NaN, got NaN in tensor {index}, first in example "
                 f"{int(torch.nonzero(torch.isnan(tensor))[0][0])}: clean or drop such examples"
@@ -157,33 +170,34 @@ def _from_loader(loader: DataLoader[Any], which: str) -> Source:
     if not hasattr(dataset, "__len__"):
         raise TaskError(f"`{which}` must have a length, got {which}={type(dataset).__name__}: define `__len__`")
     batch_sampler = loader.batch_sampler if loader.batch_size is None else None
+    sampler = loader.sampler if batch_sampler is None else batch_sampler
+    refuse_one_pass(sampler, which)
     batched = loader.batch_size is None and batch_sampler is None
     batch_size: int = loader.batch_size or getattr(batch_sampler, "batch_size", None) or 1
     if which == "valid":
-        dataset = _as_drawn(dataset, batch_sampler or loader.sampler)
+        dataset = _as_drawn(dataset, sampler, which)
     sized: Any = dataset
-    return Source(
+    source = Source(
         length=len(sized),
         batch_size=batch_size,
         dataset=dataset,
-        collate=loader.collate_fn,
-        sampler=None if batch_sampler is not None or which == "valid" else loader.sampler,
+        fetching=fetching(loader),
+        sampler=sampler if which == "train" and batch_sampler is None else None,
         batch_sampler=batch_sampler if which == "train" else None,
-        workers=loader.num_workers,
         drop_last=loader.drop_last,
         batched=batched,
     )
+    # A sampler may leave such examples out, so that only those which are drawn count.
+    return replace(source, is_clean=bool(source.in_memory) and not any(map(_has_nan, source.in_memory)))
 
 
-def _as_drawn(dataset: Dataset[Any], sampler: Any) -> Dataset[Any]:
+def _has_nan(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and bool(torch.isnan(tensor).any())
+
+
+def _as_drawn(dataset: Dataset[Any], sampler: Any, which: str) -> Dataset[Any]:
     """The examples that a validation loader's sampler draws, once and for all lanes: every evaluation sees the same."""
-    if isinstance(sampler, SequentialSampler):
-        return dataset
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        drawn = list(_under(sampler, torch.Generator().manual_seed(0)))
-    rows = [row for item in drawn for row in (item if isinstance(item, list | tuple) else [item])]
-    return Subset(dataset, rows)
+    return dataset if isinstance(sampler, SequentialSampler) else Subset(dataset, drawn_rows(dataset, sampler, which))
 
 
 def _from_data(data: Any, batch_size: int, which: str) -> Source:
@@ -255,9 +269,9 @@ def split_source(source: Source, share: float) -> tuple[Source, Source]:
                 len(part),
                 source.batch_size,
                 dataset=Subset(source.dataset, part.tolist()),
-                collate=source.collate,
-                workers=source.workers,
+                fetching=source.fetching,
                 drop_last=source.drop_last,
+                is_clean=source.is_clean,
             )
             for part in parts
         ]

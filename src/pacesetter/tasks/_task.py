@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -125,6 +125,13 @@ class Task:
             train, valid = split_source(train, self.valid_share)
         else:
             valid = make_source(self.valid, self.batch_size or train.batch_size, "valid")
+        if self.epochs is not None:
+            if not train.is_sized:
+                raise TaskError(
+                    "`steps` must be given when the sampler of `train` has no length (`__len__`), "
+                    f"got epochs={self.epochs}"
+                )
+            train = replace(train, by_epochs=True)
         object.__setattr__(self, "_sources", (train, valid))
         if self.total_steps == 0:
             batches = (self.epochs or 0) * train.batches_per_epoch
