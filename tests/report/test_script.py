@@ -88,6 +88,16 @@ def split():
     return make(valid=None)
 
 
+def updates():
+    return make(accumulate=3, clip_norm=0.2, lr_ratios={"0": 0.3, "3": 3, "3.bias": 5})
+
+
+def sparse():
+    words = torch.randint(9, (60, 4), generator=GENERATOR)
+    model = lambda: nn.Sequential(nn.Embedding(9, 3, sparse=True), nn.Flatten(), nn.Linear(12, 3))
+    return make(model=model, train=(words[:40], TARGETS[:40]), valid=(words[40:], TARGETS[40:]))
+
+
 def dataset():
     return make(train=Noisy(), valid=Noisy(), loss=None, objective=objective)
 
@@ -114,6 +124,8 @@ BUILT_IN = {
 }
 OF_A_FILE = {
     "tensors": ("scripted.py:tensors", "sgd(momentum=0.9, weight_decay=0.01) lr=0.05", None),
+    "groups, accumulated and clipped": ("scripted.py:updates", "adamw(weight_decay=0.1) lr=0.02 cosine", None),
+    "sparse gradients": ("scripted.py:sparse", "adam lr=0.02", None),
     "no valid": ("scripted.py:split", "adagrad lr=0.05", None),
     "a data set": ("scripted.py:dataset", "adam lr=0.01 cosine", None),
     "a loader": ("scripted.py:loader", "adamw lr=0.01", None),

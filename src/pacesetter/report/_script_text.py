@@ -1,6 +1,20 @@
 """The text that a lane's script is put together from: plain PyTorch, to be read by people."""
 
-__all__ = ["FILE", "IMPORTS", "LOOP", "METRICS", "MODULE", "OF_SOURCES", "OF_TENSORS"]
+__all__ = [
+    "CLIPPED",
+    "FILE",
+    "GROUPS",
+    "IMPORTS",
+    "LOOP",
+    "METRICS",
+    "MODULE",
+    "OF_SOURCES",
+    "OF_TENSORS",
+    "ONE_BATCH",
+    "ONE_GROUP",
+    "RATIOS",
+    "SEVERAL_BATCHES",
+]
 
 IMPORTS = """import math
 import random
@@ -66,14 +80,18 @@ def validation_batches():
 """
 """Batches of a built-in task, whose data are tensors."""
 
-OF_SOURCES = """train, valid = task.train_source, task.valid_source
+OF_SOURCES = """from collections.abc import Mapping
+
+train, valid = task.train_source, task.valid_source
 
 
 def tensors_of(batch):
     if isinstance(batch, torch.Tensor):
         yield batch
-    elif isinstance(batch, (dict, list, tuple)):
-        for part in batch.values() if isinstance(batch, dict) else batch:
+    elif isinstance(batch, Mapping):
+        yield from tensors_of(list(batch.values()))
+    elif isinstance(batch, (list, tuple)):
+        for part in batch:
             yield from tensors_of(part)
 
 
@@ -100,12 +118,50 @@ def validation_batches():
 """
 """Batches of a user's task, from whatever it was given."""
 
+ONE_BATCH = """loss = loss_of(model, next(batches))
+        loss.backward()"""
+"""The gradient of an update of one batch."""
+
+SEVERAL_BATCHES = """loss = torch.zeros(())
+        for _ in range({accumulate}):
+            part = loss_of(model, next(batches)) / {accumulate}
+            part.backward()
+            loss = loss + part.detach()"""
+"""The mean gradient of several batches; takes `accumulate`."""
+
+CLIPPED = """
+        torch.nn.utils.clip_grad_norm_(weights, {clip_norm})"""
+"""What clips it; takes `clip_norm`."""
+
+ONE_GROUP = """optimizer = torch.optim.{name}(weights, lr={lr}{settings})"""
+"""The optimizer of weights that all have the lane's rate; takes `name`, `lr` and `settings`."""
+
+RATIOS = """
+# Factors on the rate of the weights whose names begin so; the longest beginning counts.
+ratios = {ratios}
+
+
+def ratio_of(name):
+    fitting = [beginning for beginning in ratios if f"{{name}}.".startswith(f"{{beginning}}.")]
+    return ratios[max(fitting, key=len)] if fitting else 1.0
+"""
+"""Which rate each weight has; takes `ratios`."""
+
+GROUPS = """groups = {{}}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            groups.setdefault(ratio_of(name), []).append(weight)
+    groups = [{{"params": group, "ratio": ratio}} for ratio, group in groups.items()]
+    optimizer = torch.optim.{name}(groups, lr={lr}{settings})"""
+"""The optimizer of weights in groups of one ratio each; takes `name`, `lr` and `settings`."""
+
 LOOP = """
 # The learning rate that was applied at each update, as recorded.
 {rates}
 # Updates made: the recorded mean training loss since the line before, and the recorded validation loss.
 recorded = {recorded}
 smallest = {smallest}  # differences are relative to the recorded loss, or to this where that is more
+{ratios}
 
 
 def loss_of(model, batch):
@@ -137,9 +193,7 @@ def main():
     torch.manual_seed({seed})
     model = task.model if isinstance(task.model, torch.nn.Module) else task.model()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    for weight in weights:
-        weight.grad = torch.zeros_like(weight)  # also of one that takes no part in the loss
-    optimizer = torch.optim.{optimizer}
+    {optimizer}
     batches = training_batches({seed})
     losses, differences = [], []
 
@@ -158,10 +212,13 @@ def main():
         compare(0)
     for step, rate in enumerate(rates, start=1):
         model.train()
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.zero_grad(set_to_none=False)
-        loss = loss_of(model, next(batches))
-        loss.backward()
+        for group in optimizer.param_groups:
+            group["lr"] = rate{times_ratio}
+        optimizer.zero_grad()
+        {gradient}
+        for weight in weights:
+            if weight.grad is not None and weight.grad.is_sparse:
+                weight.grad = weight.grad.to_dense()  # which every optimizer takes{clipped}
         optimizer.step()
         losses.append(float(loss.detach()))
         if step in recorded:
@@ -172,4 +229,4 @@ def main():
 if __name__ == "__main__":
     main()
 """
-"""The training itself; takes `seed`, `optimizer`, `rates`, `recorded` and `smallest`."""
+"""The training itself; takes `seed`, `rates`, `recorded`, `smallest` and pieces from above."""

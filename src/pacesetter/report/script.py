@@ -46,7 +46,7 @@ def script(study: StudyRecord, lane: int) -> str:
         return f"#!/bin/sh\n# {_title(study, record, lane)}\n{command.line(record.lane)}\n"
     if not record.curve.steps:
         raise InputError(f"`lane` must have made at least one update, got lane={lane}: {record.outcome.sentence}")
-    parts = [_header(study, record, lane), _task_source(study.task), _text.LOOP.format(**_values(record))]
+    parts = [_header(study, record, lane), _task_source(study.task), _text.LOOP.format(**_values(study, record))]
     return re.sub(r"\n{4,}", "\n\n\n", "\n\n\n".join(part.strip("\n") for part in parts)) + "\n"
 
 
@@ -110,20 +110,34 @@ def _data_file(node: ast.stmt, module: ModuleType) -> str:
     return f"{name} = Path({str(value.resolve())!r})"
 
 
-def _values(record: LaneRecord) -> dict[str, object]:
-    from pacesetter import optimizers
-
-    name, arguments = optimizers.parse(record.lane.optimizer).torch_optimizer()
-    given = "".join(f", {key}={value!r}" for key, value in arguments.items())
+def _values(study: StudyRecord, record: LaneRecord) -> dict[str, object]:
     first = record.curve.untrained_loss
     if not np.isfinite(first):
         first = float(record.curve.train_loss[0])
     return {
+        **_updates(study, record),
         "seed": record.lane.seed,
-        "optimizer": f"{name}(weights, lr={float(record.curve.lr[0])!r}{given})",
         "rates": _rates(record.curve),
         "recorded": _recorded(record.curve),
         "smallest": repr(float(f"{max(LEAST_SHARE * abs(first), 1e-300):.6g}") if np.isfinite(first) else 1e-300),
+    }
+
+
+def _updates(study: StudyRecord, record: LaneRecord) -> dict[str, str]:
+    """The pieces that an update is made of, each no more than the study needs."""
+    from pacesetter import optimizers
+
+    name, arguments = optimizers.parse(record.lane.optimizer).torch_optimizer()
+    settings = "".join(f", {key}={value!r}" for key, value in arguments.items())
+    given = study.provenance
+    ratios, accumulate, clip_norm = given.get("lr_ratios"), given.get("accumulate", 1), given.get("clip_norm")
+    optimizer = _text.GROUPS if ratios else _text.ONE_GROUP
+    return {
+        "ratios": _text.RATIOS.format(ratios=ratios) if ratios else "",
+        "optimizer": optimizer.format(name=name, lr=repr(float(record.curve.lr[0])), settings=settings),
+        "times_ratio": ' * group["ratio"]' if ratios else "",
+        "gradient": _text.ONE_BATCH if accumulate == 1 else _text.SEVERAL_BATCHES.format(accumulate=accumulate),
+        "clipped": "" if clip_norm is None else _text.CLIPPED.format(clip_norm=clip_norm),
     }
 
 
