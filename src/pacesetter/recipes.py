@@ -124,7 +124,8 @@ class Recipe:
     def to_torch(self, params: Iterable[Any], total_steps: int) -> tuple[Any, Any]:
         """The same recipe in PyTorch: (optimizer over `params`, scheduler), to be stepped once per update.
 
-        `params` are what a `torch.optim` optimizer takes; `total_steps` is the length of your own training.
+        `params` are what a `torch.optim` optimizer takes: tensors or parameter groups, of which one that brings an `lr`
+        has that as its peak, so that ratios are kept. `total_steps` is the length of your own training, in updates.
         """
         # By name at run time: connectors stand above this module, and torch is only needed here.
         connector = importlib.import_module("pacesetter.connect.torch")

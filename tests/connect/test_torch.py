@@ -13,6 +13,7 @@ from pacesetter import connect, optimizers, schedules
 from pacesetter.connect.torch import Scheduler, rule_to_torch, scheduler, to_torch
 from pacesetter.errors import InputError
 from pacesetter.recipes import Recipe
+from pacesetter.tasks import Task
 
 WARM_COSINE = "warmup(5) >> cosine(final=0.1)"
 
@@ -253,6 +254,23 @@ def test_recipe_becomes_both():
     for optimizer, scheduled in (to_torch(recipe, weights(), 100), recipe.to_torch(iter(weights()), 100)):
         assert optimizer.defaults["betas"] == (0.9, 0.95)
         assert walk(optimizer, scheduled, 100) == [0.003 * recipe.schedule(k, 100) for k in range(100)]
+
+
+def test_groups_of_a_task_keep_their_ratios():
+    """A recipe over the groups of a task's ratios trains each weight at its own share of the rate, to the end."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    data = (torch.zeros(20, 2), torch.zeros(20, 1))
+    ratios = {"0": 0.1, "1.bias": 4}
+    task = Task(model=model, loss=torch.nn.functional.mse_loss, train=data, batch_size=4, steps=5, lr_ratios=ratios)
+    recipe = Recipe.parse("adam lr=0.02 warmup(2) >> cosine(final=0.1)")
+    groups = [{"params": [p], "lr": recipe.lr * task.ratio_of(name)} for name, p in model.named_parameters()]
+    optimizer, scheduled = recipe.to_torch(groups, 5)
+    for step in range(5):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        expected = recipe.lr * recipe.schedule(step, 5)
+        assert rates == pytest.approx([0.1 * expected, 0.1 * expected, expected, 4 * expected])
+        optimizer.step()
+        scheduled.step()
 
 
 def test_connectors_are_imported_when_asked():

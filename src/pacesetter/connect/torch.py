@@ -159,6 +159,20 @@ def rule_to_torch(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
 
 
 def to_torch(recipe: Recipe, params: Iterable[Any], total_steps: int) -> tuple[Optimizer, Scheduler]:
-    """The optimizer and the scheduler of a recipe over `params`, for a training of `total_steps` updates."""
+    """The optimizer and the scheduler of a recipe over `params`, for a training of `total_steps` updates.
+
+    params: tensors, which all have the recipe's rate, or parameter groups: a group that brings an `lr` has that one as
+        its peak, and the schedule keeps the ratio of every two groups. The groups of a task with `lr_ratios`:
+
+        [{"params": [p], "lr": recipe.lr * task.ratio_of(name)} for name, p in model.named_parameters()]
+    total_steps: updates, not batches: with gradient accumulation, call `scheduler.step()` after each update.
+
+    >>> body, head = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
+    >>> groups = [{"params": [body]}, {"params": [head], "lr": 0.8}]
+    >>> optimizer, driven = to_torch(Recipe.parse("sgd lr=0.2 linear"), groups, total_steps=4)
+    >>> optimizer.step(); driven.step()
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.15000000000000002, 0.6000000000000001]
+    """
     optimizer = rule_to_torch(recipe.rule, params, recipe.lr)
     return optimizer, Scheduler(optimizer, recipe.schedule, total_steps)
