@@ -15,6 +15,7 @@ from pacesetter.api import provenance
 from pacesetter.api.output import slug
 from pacesetter.api.programs import refuse_settings
 from pacesetter.api.progress import Listener, Progress
+from pacesetter.api.question import whole
 from pacesetter.api.tally import Clock, Count, Saver, steps_in
 from pacesetter.errors import InputError, StoreError
 from pacesetter.packages import require
@@ -23,7 +24,7 @@ from pacesetter.search import Grid
 from pacesetter.tasks import Command
 
 if TYPE_CHECKING:
-    from pacesetter.engine import Bundle, Plan
+    from pacesetter.engine import Plan, State
     from pacesetter.store import Store
     from pacesetter.tasks._task import Task
 
@@ -61,6 +62,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what no study can be measured with."""
+        if self.workers is not None:
+            object.__setattr__(self, "workers", whole(self.workers, "workers", 1))
         if self.executor != "local":
             raise InputError(
                 f"`executor` must be local, got executor={self.executor!r}: this version trains in one process"
@@ -84,6 +87,8 @@ def measure(
     from pacesetter.store import Store
 
     tell = listener or (lambda progress: None)
+    if settings.workers != 1 and not isinstance(task, Command):
+        _trainer(task).refuse_while_spawning()
     # Before the store is opened: a task that is wrong leaves nothing behind.
     _trainer(task).check(task)
     if isinstance(task, Command):
@@ -97,13 +102,13 @@ def measure(
         else:
             todo = search.ask(())
             name, plan = _begin(store, task, todo, settings)
-        first: Bundle | None = None
+        states: list[State] = []
         if plan is not None:
             if known:
-                first = _saved(store, name, task, plan, todo, with_weights=on_weights is not None)
+                states = _saved(store, name, task, todo)
             else:
                 tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            _train(store, name, task, todo, plan, tell, on_weights, first)
+            _train(store, name, task, todo, plan, tell, on_weights, states)
         return findings.judge(store.load(name))
 
 
@@ -193,28 +198,19 @@ def _go_on(
     return name, todo, plan
 
 
-def _saved(
-    store: "Store", name: str, task: "Task | Command", plan: "Plan", todo: Sequence[Lane], with_weights: bool
-) -> "Bundle | None":
-    """The bundle that was being trained, where its state was last saved; all else of `todo` starts anew.
+def _saved(store: "Store", name: str, task: "Task | Command", todo: Sequence[Lane]) -> "list[State]":
+    """The bundles that were being trained, as they were last saved; all else of `todo` starts anew.
 
     A lane that has ended since then keeps its end, and one that fell behind its state is not possible.
     """
-    engine = _trainer(task)
-    state = store.saved_state(name)
-    bundle = None if state is None else engine.load(task, plan, state[1], with_weights)
-    if bundle is not None:
-        left = set(todo)
-        going = [i for i, lane in enumerate(bundle.lanes) if lane in left]
-        if going:
-            engine.keep(bundle, going)
-        else:
-            bundle = None
-    ahead = [] if bundle is None else bundle.lanes
-    store.restart(name, [lane for lane in todo if lane not in set(ahead)])
-    if bundle is not None:
-        store.restart(name, ahead, bundle.step)
-    return bundle
+    kept = store.saved_state(name)
+    states: list[State] = [] if kept is None else _trainer(task).unpack(kept[1])
+    left = set(todo)
+    for state in states:
+        store.restart(name, [lane for lane in state.lanes if lane in left], state.step)
+        left.difference_update(state.lanes)
+    store.restart(name, [lane for lane in todo if lane in left])
+    return states
 
 
 def _refuse_other_question(record: StudyRecord, task: "Task | Command", total_steps: int, settings: Settings) -> None:
@@ -250,19 +246,23 @@ def _train(
     plan: "Plan",
     tell: Listener,
     on_weights: OnWeights | None,
-    first: "Bundle | None",
+    states: "Sequence[State]",
 ) -> None:
-    """Train `todo`, `first` before the others; every part is in the store before the listener hears of it."""
+    """Train `todo`, those of `states` from there; every part is in the store before the listener hears of it."""
     engine = _trainer(task)
     counter = Count(name, todo)
-    if first is not None:
-        counter.go_on(first)
+    counter.go_on(states)
     clock = Clock(store, name)
     saver = Saver(store, name)
     tell(counter.progress())
     try:
+        if isinstance(task, Command):
+            parts_of = engine.train(task, todo, plan)
+        else:
+            tell_note = lambda note: tell(replace(counter.progress(), note=note))
+            parts_of = engine.train(task, todo, plan, on_weights, saver, states, tell_note)
         # Closed at once when something goes wrong here: programs that still train are ended.
-        with closing(engine.train(task, todo, plan, on_weights, saver, first)) as training:
+        with closing(parts_of) as training:
             for parts in training:
                 store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
                 counter.add(parts)

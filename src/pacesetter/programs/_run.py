@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,9 +94,6 @@ def train(
     task: Command,
     lanes: Sequence[Lane],
     plan: Plan,
-    on_weights: Callable[..., None] | None = None,
-    on_bundle: Callable[..., None] | None = None,
-    first: None = None,
 ) -> Iterator[list[Report]]:
     """Run a program for each lane, `plan.workers` side by side; yields what they reported, soon after they did.
 
