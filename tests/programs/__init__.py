@@ -1,0 +1,1 @@
+"""Tests of lanes that are programs."""
