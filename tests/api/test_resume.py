@@ -43,8 +43,8 @@ def test_an_interrupted_study_goes_on_where_it_was(small, store):
 
 def test_a_bundle_too_large_for_the_store_is_not_saved(small, store, monkeypatch):
     """Lanes whose weights the store cannot hold are trained to their end all the same, and nothing is saved of them."""
-    monkeypatch.setattr("pacesetter.api.tally.SECONDS_BETWEEN_STATES", 0.0)
-    monkeypatch.setattr("pacesetter.api.tally.LARGEST_STATE", 0)
+    monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("pacesetter.engine.saved.LARGEST_STATE", 0)
     study = ps.compare("quadratic", **small, store=store, study="s")
     assert study.record.finished
     with Store.open(store) as opened:
@@ -53,7 +53,7 @@ def test_a_bundle_too_large_for_the_store_is_not_saved(small, store, monkeypatch
 
 def test_a_long_lane_goes_on_from_its_saved_state(small, store, monkeypatch):
     """A lane interrupted in mid-run goes on from its last saved weights, and its curve is the uninterrupted one."""
-    monkeypatch.setattr("pacesetter.api.tally.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)
     whole = ps.compare("quadratic", **small)
 
     def stop(progress):

@@ -8,33 +8,27 @@ from pacesetter.api.progress import Progress
 from pacesetter.records import Lane, Outcome
 
 if TYPE_CHECKING:
-    from pacesetter.engine import Bundle, Part
+    from pacesetter.engine import Part, State
     from pacesetter.store import Store
 
 __all__ = ["Clock", "Count", "Saver", "steps_in"]
 
 # Wall time is written at most this often: often enough that a killed process loses no more than this of it.
 SECONDS_BETWEEN_TIMES = 1.0
-# Weights are saved at most this often: going on repeats no more than this, and writing them stays a trifle.
-SECONDS_BETWEEN_STATES = 20.0
-# Bytes; SQLite takes no value above 10**9. Lanes with more than this start anew when their study goes on.
-LARGEST_STATE = 5 * 10**8
 
 
 class Saver:
-    """Saves the bundle in training to the store, a little now and then."""
+    """Saves what the bundles in training can go on from to the store."""
 
     def __init__(self, store: "Store", name: str) -> None:
-        self._store, self._name, self._since = store, name, time.monotonic()
+        self._store, self._name = store, name
 
-    def __call__(self, bundle: "Bundle") -> None:
-        """Save the bundle if the last time is long ago; called between its segments."""
-        if time.monotonic() - self._since >= SECONDS_BETWEEN_STATES:
-            from pacesetter import engine
+    def __call__(self, states: "Sequence[State]") -> None:
+        """Save them in the place of those before."""
+        from pacesetter import engine
 
-            if engine.size(bundle) <= LARGEST_STATE:
-                self._store.save_state(self._name, bundle.step, engine.save(bundle))
-            self._since = time.monotonic()
+        if states:
+            self._store.save_state(self._name, min(state.step for state in states), engine.pack(states))
 
 
 class Clock:
@@ -64,11 +58,12 @@ class Count:
         self._ended: dict[Lane, Outcome] = {}
         self._before = 0
 
-    def go_on(self, bundle: "Bundle") -> None:
-        """Count what a bundle had made before it was saved, which is not of this call."""
-        for lane in bundle.lanes:
-            self._made[lane] = bundle.step
-        self._before += bundle.step * len(bundle.lanes)
+    def go_on(self, states: "Iterable[State]") -> None:
+        """Count what lanes had made before they were saved, which is not of this call."""
+        for state in states:
+            for lane in self._made.keys() & set(state.lanes):
+                self._made[lane] = state.step
+                self._before += state.step
 
     def add(self, parts: Iterable["Part"]) -> None:
         """Count what lanes have made since."""

@@ -21,6 +21,10 @@ __all__ = ["State", "load", "pack", "save", "size", "unpack"]
 
 NOTES = "notes"
 """The name of the tensor that holds everything that is no tensor, as the bytes of a JSON text."""
+SECONDS_BETWEEN_STATES = 20.0
+"""Weights are saved at most this often: going on repeats no more than this, and writing them stays a trifle."""
+LARGEST_STATE = 5 * 10**8
+"""Bytes; a store's file takes no value above 10**9. Lanes with more than this start anew when they have to go on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +43,10 @@ def pack(states: Iterable[State]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[State]:
-    """What `pack` was given, in its order. One saved bundle by itself, as earlier studies keep it, is read too."""
+    """What `pack` was given, in its order; nothing of a bundle that version 0.1.0 saved, which cannot go on here."""
     tensors = tensors_of_bytes(packed)
     if NOTES in tensors:
-        return [_state(packed)]
+        return []
     return [_state(tensors[f"bundle{i}"].numpy().tobytes()) for i in range(len(tensors))]
 
 
