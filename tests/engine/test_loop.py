@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDat
 
 import pacesetter.engine as engine
 from pacesetter.engine import Plan, make_plan
-from pacesetter.engine.plan import why_not_vectorised
+from pacesetter.engine.agreement import why_not_vectorised
 from pacesetter.errors import InputError, PacesetterError, TaskError, UnknownName
 from pacesetter.records import Lane, Outcome
 from pacesetter.tasks._task import Task, maximize

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as trees
 
@@ -65,6 +65,7 @@ class Vectorised:
         self._groups = program.by_ratio(list(params))
         self._steps, self._judges = replays or (Replays(), Replays())
         self._judges_together = True
+        self._inside = False
         self._passes = 1
         self._rates = torch.empty(0)
         self._told: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -177,16 +178,9 @@ class Vectorised:
         grads: Tensors = {}
         with _quiet():
             for batch in batches:
-                # Layers that keep statistics change their buffers in place; handing them on makes that visible outside.
-                loss, buffers = vmap(self._loss, in_dims=(0, 0, None, None), randomness="same")(
-                    params, buffers, frozen, batch
-                )
+                loss, buffers, found = self._gradients(params, buffers, frozen, batch, len(batches))
                 losses.append(loss.detach())
-                share = loss if len(batches) == 1 else loss / len(batches)
-                found = torch.autograd.grad(share.sum(), list(params.values()), allow_unused=True)
-                for name, g in zip(params, found, strict=True):
-                    if g is not None:
-                        grads[name] = grads[name] + g if name in grads else g
+                grads = {**grads, **{name: grads[name] + g if name in grads else g for name, g in found.items()}}
         params, buffers = ({name: t.detach() for name, t in tree.items()} for tree in (params, buffers))
         with torch.no_grad():
             # Like torch, a weight that the loss does not use is left alone, and so is its state.
@@ -198,7 +192,30 @@ class Vectorised:
         # What comes out lies in memory as what went in, which is what a compiled step is made for.
         return [loss, norm, *(t.contiguous() for t in trees.tree_leaves(tree))]
 
+    def _gradients(
+        self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any, batches: int
+    ) -> tuple[torch.Tensor, Tensors, Tensors]:
+        """(losses, buffers, gradients of the weights that the loss uses), of one of so many batches of an update."""
+        axes = (0, 0, None, None)
+        if not self._inside:
+            before, own = Randomness.now(), {name: b.clone() for name, b in buffers.items()}
+            try:
+                loss, own = vmap(self._loss, axes, randomness="same")(params, own, frozen, batch)
+                share = loss if batches == 1 else loss / batches
+                found = torch.autograd.grad(share.sum(), list(params.values()), allow_unused=True)
+                return loss, own, {name: g for name, g in zip(params, found, strict=True) if g is not None}
+            except RuntimeError as error:
+                # Some operations (an LSTM) have no stacked form, but the parts that a gradient takes them into have.
+                if "Batching rule not implemented" not in str(error):
+                    raise
+                self._inside = True
+                before.restore()
+        inside = vmap(grad_and_value(self._loss, has_aux=True), axes, randomness="same")
+        grads, (loss, buffers) = inside(params, buffers, frozen, batch)
+        return loss, buffers, grads if batches == 1 else {name: g / batches for name, g in grads.items()}
+
     def _loss(self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
+        # Layers that keep statistics change their buffers in place; handing them on makes that visible outside.
         loss: torch.Tensor = functional_call(self._program, {**frozen, **params, **buffers}, (batch,))
         return loss, buffers
 
