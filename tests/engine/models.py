@@ -171,6 +171,19 @@ def first_layer_frozen() -> nn.Module:
     return model
 
 
+class Looking(nn.Module):
+    """Looks at its data a second time, of which its running statistics alone are left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = perceptron(nn.BatchNorm1d(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = self.body(x)
+        self.body(x + 1)
+        return seen
+
+
 class Symmetric(nn.Module):
     """Makes a square weight symmetric."""
 
@@ -202,6 +215,7 @@ DICTS = {
 CASES = {
     "batch norm": case_of(lambda: perceptron(nn.BatchNorm1d(8))),
     "batch norm and accumulation": case_of(lambda: perceptron(nn.BatchNorm1d(8)), updates={"accumulate": 2}),
+    "batch norm of what is not used": case_of(Looking),
     "dropout": case_of(lambda: perceptron(nn.Dropout(0.4))),
     "dropout and accumulation": case_of(lambda: perceptron(nn.Dropout(0.4)), updates={"accumulate": 3}),
     "group norm": case_of(lambda: convolutional(nn.GroupNorm(2, 4)), SIGNALS),

@@ -25,6 +25,12 @@ Tensors = Sequence[torch.Tensor]
 
 UNKNOWABLE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """What operations are called whose result a graph cannot hold: a number, or a shape, that the values decide."""
+KEEP_STATISTICS = (
+    torch.ops.aten.native_batch_norm.default,
+    torch.ops.aten.cudnn_batch_norm.default,
+    torch.ops.aten.miopen_batch_norm.default,
+)
+"""Operations that change running statistics, which what torch says of them leaves out."""
 
 
 class Unrecordable(Exception):
@@ -136,6 +142,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 def _has_effect(node: fx.Node) -> bool:
     """Whether an operation matters even if nobody takes its result: it changes a tensor, or takes random numbers."""
     if node.op != "call_function":
+        return True
+    if node.target in KEEP_STATISTICS:
         return True
     schema = getattr(node.target, "_schema", None)
     return schema is not None and (
