@@ -1,17 +1,17 @@
 """Lanes that are programs: what they print is their curve, and what goes wrong in one is told of that one alone."""
 
-import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 import pacesetter as ps
 from pacesetter import findings
+from pacesetter.findings.verdict import Verdict, verdict_of
 from pacesetter.records import Outcome
 from pacesetter.report import page
+from tests.programs.processes import gone
 
 RATES = (0.1, 0.3)
 
@@ -22,19 +22,8 @@ def both(task, **options):
     return study.lanes
 
 
-def gone(pid):
-    """Whether a process has ended, or will have in a moment."""
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_a_curve_is_what_the_program_printed(programs):
-    """Losses and metrics are the printed ones, at their steps; updates between two lines have the later line's values."""
+    """Losses and metrics are the printed ones; updates between two lines have the later line's values."""
     programs.write(
         good="""
 import json, sys
@@ -98,6 +87,9 @@ def test_without_the_untrained_loss_it_is_answered_too(programs):
     (answer,) = study.answers
     assert answer.lr == 0.45
     assert {record.outcome for record in study.lanes} == {Outcome.FINISHED}
+    verdicts = {verdict_of(record) for record in study.lanes if record.lane.lr != 0.45}
+    assert verdicts == {Verdict.NONE}
+    assert "no-untrained-loss" in {finding.name for finding in study.findings}
     assert all(np.isnan(record.curve.untrained_loss) for record in study.lanes)
     said = [finding.text for record in study.lanes for finding in record.findings]
     said += [finding.text for finding in (*answer.findings, *study.findings)]

@@ -117,7 +117,8 @@ def not_worse(losses: Floats, level: float = LEVEL) -> Bools:
         common = (residual**2).sum(axis=(-2, -1)) / df
         own = gap[..., rank, :].var(axis=-1, ddof=1) / 2
         bound = dunnett(count - 1, df, level) * np.sqrt(2 * np.maximum(common, own) / seeds)
-        keep[..., rank] = gap[..., rank, :].mean(axis=-1) <= bound
+        # Losses whose squares overflow are beyond all bounds, and so worse.
+        keep[..., rank] = (gap[..., rank, :].mean(axis=-1) <= bound) & np.isfinite(bound)
     kept = np.empty_like(keep)
     np.put_along_axis(kept, order, keep, axis=-1)
     return kept

@@ -62,6 +62,14 @@ def _judge(comparison: Comparison, answers: tuple[Answer, ...]) -> Findings:
             "may change."
         )
         found.append(Finding("unfinished", Level.WARNING, text, float(len(of[Outcome.RUNNING]))))
+    evaluated = [record.curve for record in lanes if len(record.curve.eval_steps)]
+    if evaluated and all(curve.eval_steps[0] > 0 for curve in evaluated):
+        text = (
+            "The loss of the untrained model is not known, so nobody can say what share of the improvement a rate "
+            "gives up, which rates are safe, or which runs diverged with finite numbers. Let the program print a line "
+            "of step 0."
+        )
+        found.append(Finding("no-untrained-loss", Level.WARNING, text))
     other = sum(record.lane.total_steps != comparison.study.total_steps for record in lanes)
     if other:
         text = (

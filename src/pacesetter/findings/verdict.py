@@ -85,6 +85,13 @@ def _unjudged(record: LaneRecord, group: Group) -> str:
         return "one rate alone cannot be compared; train a lower and a higher one beside it."
     if group.best is None:
         return "no rate of this strategy learned for every seed, so there is none to compare with."
+    unknown = np.isnan(group.untrained_mean) and record.curve.eval_steps[0] > 0
+    if unknown and group.index(record.lane.lr) != group.best:
+        best = f"the best rate tried, {rate(group.rates[group.best])} (loss {loss(group.means[group.best])})"
+        return (
+            f"it ends at {loss(record.curve.final_valid_loss)}, against {best}; without the untrained model's loss "
+            "nobody can say how much of the improvement that is."
+        )
     return ""
 
 
