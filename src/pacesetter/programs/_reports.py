@@ -118,8 +118,8 @@ class Reader:
         return Report(self.lane, curve, Outcome.RUNNING)
 
     def _next_step(self, value: Any) -> int:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or int(value) != value:
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if not whole or isinstance(value, bool):
             raise _Wrong("`step` must be a whole number")
         step = int(value)
         if not 0 <= step <= self.lane.total_steps:
