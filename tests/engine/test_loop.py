@@ -336,7 +336,7 @@ def test_model_error_fails_the_lanes_and_no_others():
 
     task = small_task(loss=loss)
     lanes = lanes_of(task, [0.1, 0.01]) + lanes_of(task, [0.1, 0.01], seed=1)
-    ends = [parts[-1] for parts in trained(task, lanes, VECTORISED).values()]
+    ends = [parts[-1] for parts in trained(task, lanes, LOOPED).values()]
     assert [end.outcome for end in ends] == [Outcome.FAILED] * 2 + [Outcome.FINISHED] * 2
     assert "the cat sat on the keyboard" in ends[0].message
 
@@ -651,40 +651,3 @@ class Rows(Dataset):
 
     def __getitem__(self, index):
         return self.rows[index]
-
-
-def test_lanes_are_no_more_than_fit(monkeypatch, tmp_path):
-    """Where memory is short, fewer lanes train together: weights, gradients and states of a chunk fit into half."""
-    from pacesetter.engine import plan as plans
-
-    task = small_task()
-    weights = sum(p.numel() * p.element_size() for p in task.make_model().parameters())
-    free = 2 * 5 * plans.BYTES_PER_WEIGHT_BYTE * weights
-    told = tmp_path / "meminfo"
-    told.write_text(f"MemTotal: 99999999 kB\nMemFree: 1 kB\nMemAvailable: {-(-free // 1024)} kB\n")
-    monkeypatch.setattr(plans, "MEMORY", told)
-    lanes = lanes_of(task, list(np.geomspace(1e-3, 1, 20)))
-    assert make_plan(task, lanes, engine="vectorised").lanes_per_chunk == 5
-    assert make_plan(task, lanes, engine="looped").lanes_per_chunk == 5
-    monkeypatch.setattr(plans, "MEMORY", tmp_path / "nothing")
-    assert make_plan(task, lanes, engine="looped").lanes_per_chunk == 8
-
-
-def test_all_threads_only_where_they_are_well_worth_it(monkeypatch):
-    """A second thread that gains little is not used; one that nearly halves the time is."""
-    from pacesetter.engine import plan as plans
-
-    task = small_task()
-    lanes = lanes_of(task, [0.1, 0.01])
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        for gain, expected in ((1.3, 1), (1.9, 2)):
-            monkeypatch.setattr(
-                plans,
-                "_seconds_per_lane_step",
-                lambda *_, gain=gain: 1.0 / gain if torch.get_num_threads() == 2 else 1.0,
-            )
-            assert make_plan(task, lanes).threads == expected
-    finally:
-        torch.set_num_threads(before)

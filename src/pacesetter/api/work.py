@@ -17,6 +17,7 @@ from pacesetter.api.programs import refuse_settings
 from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.question import whole
 from pacesetter.api.tally import Clock, Count, Saver, steps_in
+from pacesetter.api.warned import warned_once
 from pacesetter.errors import InputError, StoreError
 from pacesetter.packages import require
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
@@ -74,6 +75,7 @@ class Settings:
             )
 
 
+@warned_once()
 def measure(
     task: "Task | Command",
     search: Grid,
@@ -130,7 +132,9 @@ def _plan(task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> 
     if isinstance(task, Command):
         plan = engine.make_plan(settings.workers)
         return plan
-    plan = engine.make_plan(task, lanes, settings.engine, settings.device)
+    plan = engine.make_plan(
+        task, lanes, settings.engine, settings.device, settings.precision, settings.workers, settings.memory
+    )
     return plan
 
 

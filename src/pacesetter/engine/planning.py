@@ -11,10 +11,13 @@ import torch
 from pacesetter import optimizers
 from pacesetter.engine import remembered
 from pacesetter.engine.agreement import ON_FIRST_BATCHES, why_not_vectorised
+from pacesetter.engine.batches import Batches
 from pacesetter.engine.blame import in_one_line, told
 from pacesetter.engine.bundle import Bundle, start, train_at
 from pacesetter.engine.memory import budget, needs
 from pacesetter.engine.plan import ENGINES, PRECISIONS, Plan
+from pacesetter.engine.program import fresh_program
+from pacesetter.engine.side_effects import side_effects
 from pacesetter.engine.traceless import threads, traceless
 from pacesetter.engine.vectorised import Vectorised
 from pacesetter.errors import InputError, UnknownName
@@ -43,6 +46,8 @@ COMPILE_SECONDS = 25.0
 WORTH_LOOKING = 1.0
 """Seconds of work from which it is worth a look whether compiled code is kept from before."""
 TRIED_RATE = 1e-6
+LOST_TO_OTHERS, CLOCK = 1.2, 0.002
+"""A thread that waits for so much of its time shares its core with other programs: such times are not remembered."""
 NOT_COMPILED, PRICE = "why not compiled", "compile"
 """Names in the memory."""
 EXPECTED_GAIN = 1.6
@@ -113,6 +118,7 @@ def make_plan(
         chunk_room = MOST_IN_BUNDLE if each is None else max(1, each // (need.per_lane + need.per_chunk_lane))
         measuring = _Measuring(task, work, str(place), precision, min(work.together, chunk_room), workers)
         plan = measuring.choose(engine)
+        measuring.keep()
     chunk = plan.lanes_per_chunk if plan.engine == "vectorised" else 1
     left = None if each is None else each - chunk * need.per_chunk_lane
     room = MOST_IN_BUNDLE if left is None else max(1, left // max(need.per_lane, 1))
@@ -166,8 +172,16 @@ class _Measuring:
         ways = [*self._looped(), *self._stacked()]
         return self._best([*ways, *self._compiled_if_worth(ways)])
 
+    def keep(self) -> None:
+        """Remember what was measured."""
+        self._memory.keep()
+
     def _obstacle(self) -> str:
-        return why_not_vectorised(self._task, self._device, self._precision)
+        place = torch.device(self._device)
+        program = fresh_program(self._task, 0, place, self._precision)
+        batch = told("train", "could not be read", lambda: next(Batches(self._task.train_source, 0, place)))
+        found: str = told("task", ON_FIRST_BATCHES, lambda: side_effects(self._task, program, batch))
+        return found or why_not_vectorised(self._task, self._device, self._precision)
 
     # ------------------------------------------------------------------------------------------------- ways
 
@@ -267,21 +281,24 @@ class _Measuring:
                 self._memory.know(PRICE, first)
             each = self._train(bundle, 2) / 2
             steps = max(FEWEST_TIMED, min(MOST_TIMED, int(TIMED_SECONDS / each)))
+            used = time.process_time()
+            seconds = self._train(bundle, steps)
+            if way.threads == 1 and seconds > LOST_TO_OTHERS * (time.process_time() - used) + CLOCK:
+                self._memory.distrust()
             # The mean, not the best: threads that now and then wait for other work are slow now and then.
-            return self._train(bundle, steps) / steps / way.lanes_per_chunk
+            return seconds / steps / way.lanes_per_chunk
 
     def _is_kept(self) -> bool:
         """Whether the compiled code of all rules is there from before."""
-        width = self._width()
-        for way in self._way("vectorised", width, compiled=True):
-            for rule in self._work.rules:
-                with threads(way.threads):
-                    bundle = self._bundle(way, rule)
-                    (chunk,) = bundle.chunks
-                    assert isinstance(chunk, Vectorised)
-                    chunk.begin(np.full((1, width), TRIED_RATE))
-                    if not chunk.is_kept([next(bundle.batches) for _ in range(self._task.accumulate)]):
-                        return False
+        ways = self._way("vectorised", self._width(), compiled=True)
+        for rule in self._work.rules:
+            bundle = self._bundle(ways[0], rule)
+            (chunk,) = bundle.chunks
+            assert isinstance(chunk, Vectorised)
+            chunk.begin(np.full((1, chunk.lanes), TRIED_RATE))
+            batches = [next(bundle.batches) for _ in range(self._task.accumulate)]
+            if not chunk.is_kept(batches, sorted({way.threads for way in ways})):
+                return False
         return True
 
     def _bundle(self, way: Plan, rule: str) -> Bundle:

@@ -5,8 +5,8 @@ operation for a small model. The operations that come out at the bottom are the 
 at the first one and made again from then on, bit for bit; the same graph is what a compiler takes.
 
 What a recording cannot know is what the function would have done differently at another step. It is therefore made
-only of programs without side effects (`side_effects`), it is refused when a value decides what is done next, and two
-recordings on different batches must be equal.
+only of programs without side effects, it is refused when a value decides what is done next, and the steps that an
+unseen model is checked by are replayed ones (`agreement`).
 """
 
 from collections.abc import Callable, Sequence
@@ -54,14 +54,6 @@ class Recording:
         with torch.no_grad():
             made: list[torch.Tensor] = self.graph(*leaves, *self.constants)
         return made
-
-    def same_as(self, other: "Recording") -> bool:
-        """Whether both make the same operations with the same constants."""
-        return (
-            self.graph.code == other.graph.code
-            and len(self.constants) == len(other.constants)
-            and all(map(torch.equal, self.constants, other.constants))
-        )
 
 
 def record(function: Callable[..., Sequence[torch.Tensor]], leaves: Tensors) -> Recording:

@@ -28,10 +28,12 @@ class Memory:
     def __init__(self, path: Path) -> None:
         """Read what is there; a file that cannot be read is as good as none."""
         self._path = path
-        self._values: dict[str, Any] = {}
+        self._read: dict[str, Any] = {}
+        self._trusted = True
         with suppress(OSError, ValueError):
             read = json.loads(path.read_text())
-            self._values = read if isinstance(read, dict) else {}
+            self._read = read if isinstance(read, dict) else {}
+        self._values = dict(self._read)
 
     @classmethod
     def of(cls, task: Task, rules: Sequence[str], device: str, precision: str, cores: int) -> "Memory":
@@ -60,11 +62,18 @@ class Memory:
         return found
 
     def know(self, name: str, value: float | str) -> None:
-        """Remember a value."""
+        """Take a value in."""
         self._values[name] = value
-        # Remembering is a courtesy: where nothing can be written, nothing is remembered.
-        with suppress(StoreError), whole(self._path, "PACESETTER_CACHE") as beside:
-            beside.write_text(json.dumps(self._values, indent=1))
+
+    def distrust(self) -> None:
+        """Do not keep what is measured now: the machine was busy with other things."""
+        self._trusted = False
+
+    def keep(self) -> None:
+        """Write all that is known to the file, if it can be trusted; where nothing can be written, it is forgotten."""
+        if self._trusted and self._values != self._read:
+            with suppress(StoreError), whole(self._path, "PACESETTER_CACHE") as beside:
+                beside.write_text(json.dumps(self._values, indent=1))
 
 
 def _machine() -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
-from pacesetter.engine.compiling import NotCompiled, compiled, is_kept
+from pacesetter.engine.compiling import NotCompiled, compiled
 from pacesetter.engine.recording import Recording, Unrecordable, record
 from pacesetter.engine.traceless import Randomness
 
-__all__ = ["Replays"]
+__all__ = ["Replays", "beside"]
 
 Call = Callable[..., Sequence[torch.Tensor]]
 Leaves = Sequence[torch.Tensor]
@@ -31,13 +31,10 @@ class Replays:
         self._compiled = False
         self.why_not_compiled = ""
 
-    def run(
-        self, kind: Hashable, function: Call, leaves: Leaves, others: Callable[[], Leaves], threads: int = 0
-    ) -> Leaves:
+    def run(self, kind: Hashable, function: Call, leaves: Leaves, threads: int = 0) -> Leaves:
         """`function(*leaves)`, by its recording if it has one.
 
         kind: all that the operations depend on beside the values of `leaves`; None: that cannot be told.
-        others: makes leaves with other values; the recordings of both must be equal, or there is none.
         threads: compile the first kind that this is asked for, for so many threads; 0: not this one.
         """
         call = self._calls.get(kind)
@@ -45,18 +42,12 @@ class Replays:
             call = function
             to_compile = threads > 0 and not self._compiled
             if kind is not None and (kind in self._seen or to_compile) and len(self._calls) < MOST_KINDS:
-                call = self._calls[kind] = self._prepared(function, leaves, others(), threads if to_compile else 0)
+                call = self._calls[kind] = self._prepared(function, leaves, threads if to_compile else 0)
             self._seen.add(kind)
         return call(*leaves)
 
-    @staticmethod
-    def is_kept(function: Call, leaves: Leaves, others: Leaves, threads: int) -> bool:
-        """Whether the compiled code of `function` is there from before."""
-        recording = recorded_twice(function, leaves, others)
-        return recording is not None and is_kept(recording, leaves, threads)
-
-    def _prepared(self, function: Call, leaves: Leaves, others: Leaves, threads: int) -> Call:
-        recording = recorded_twice(function, leaves, others)
+    def _prepared(self, function: Call, leaves: Leaves, threads: int) -> Call:
+        recording = beside(function, leaves)
         if recording is None:
             return function
         if threads:
@@ -68,13 +59,11 @@ class Replays:
         return recording
 
 
-def recorded_twice(function: Call, leaves: Leaves, others: Leaves) -> Recording | None:
-    """What `function` does, when it does the same on other values; nothing is drawn from the random generators."""
+def beside(function: Call, leaves: Leaves) -> Recording | None:
+    """A recording that leaves no trace in the random generators; None where there can be none."""
     before = Randomness.now()
     try:
-        recording = record(function, leaves)
-        before.restore()
-        return recording if recording.same_as(record(function, others)) else None
+        return record(function, leaves)
     except Unrecordable:
         return None
     finally:

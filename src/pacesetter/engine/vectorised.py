@@ -13,9 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as trees
 
 from pacesetter.engine.batches import batch_length
+from pacesetter.engine.compiling import is_kept
 from pacesetter.engine.memory import is_out_of_memory
 from pacesetter.engine.program import Program, Tensors
-from pacesetter.engine.replayed import Replays
+from pacesetter.engine.replayed import Replays, beside
 from pacesetter.engine.traceless import Randomness
 from pacesetter.optimizers import Rule
 
@@ -130,10 +131,11 @@ class Vectorised:
             parts.append(self._pass([t[some] for t in self._moving], rates[some], batches))
         return [torch.cat(rows) for rows in zip(*parts, strict=True)]
 
-    def is_kept(self, batches: Sequence[Any]) -> bool:
-        """Whether the compiled code of its step is there from before."""
-        _, step, leaves, others = self._call(self._moving, self._rates[0], batches)
-        return self._steps.is_kept(step, leaves, others(), self._threads)
+    def is_kept(self, batches: Sequence[Any], threads: Sequence[int]) -> bool:
+        """Whether the compiled code of its step, for each of these numbers of threads, is there from before."""
+        _, step, leaves = self._call(self._moving, self._rates[0], batches)
+        recording = beside(step, leaves)
+        return recording is not None and all(is_kept(recording, leaves, count) for count in threads)
 
     @property
     def why_not_compiled(self) -> str:
@@ -148,8 +150,8 @@ class Vectorised:
 
     def _call(
         self, moving: Leaves, rates: torch.Tensor, batches: Sequence[Any]
-    ) -> tuple[Any, Callable[..., Leaves], Leaves, Callable[[], Leaves]]:
-        """A step of these rows as `Replays.run` takes it: its kind, function, leaves and others."""
+    ) -> tuple[Any, Callable[..., Leaves], Leaves]:
+        """A step of these rows as `Replays.run` takes it: its kind, function and leaves."""
         given, layout = trees.tree_flatten(list(batches))
         tensors, kind = _taken_apart(given)
 
@@ -159,11 +161,8 @@ class Vectorised:
             again = trees.tree_unflatten(_put_together(given, tensors), layout)
             return self._update(params, buffers, state, frozen, rates, again)
 
-        def others() -> Leaves:
-            return [*moving, *self._frozen.values(), rates, *map(_rolled, tensors)]
-
         leaves = [*moving, *self._frozen.values(), rates, *tensors]
-        return kind and (len(rates), layout, kind), step, leaves, others
+        return kind and (len(rates), layout, kind), step, leaves
 
     def _rest(self, leaves: Sequence[torch.Tensor]) -> tuple[Tensors, Sequence[torch.Tensor]]:
         """The frozen weights at the beginning of `leaves`, and what comes after them."""
@@ -261,14 +260,11 @@ class Vectorised:
             with _quiet():
                 return list(vmap(one, randomness="same")(params, buffers, state))
 
-        def others() -> Leaves:
-            return [*self._moving, *self._frozen.values(), *map(_rolled, tensors)]
-
         if self._judges_together:
             leaves = [*self._moving, *self._frozen.values(), *tensors]
             try:
                 kind = kind and (len(self._moving[0]), layout, kind)
-                loss, *metrics = (t[: self.lanes] for t in self._judges.run(kind, judge, leaves, others))
+                loss, *metrics = (t[: self.lanes] for t in self._judges.run(kind, judge, leaves))
                 return loss, dict(zip(names, metrics, strict=True))
             except Exception:  # noqa: BLE001  # see below
                 # A metric in plain Python (`.item()`, numpy, scikit-learn) cannot see all lanes at once; one by one
@@ -378,11 +374,6 @@ def _put_together(leaves: list[Any], tensors: Sequence[torch.Tensor]) -> list[An
     """The leaves with `tensors` in the place of theirs."""
     given = iter(tensors)
     return [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-
-
-def _rolled(tensor: torch.Tensor) -> torch.Tensor:
-    """Another batch that is as good: its examples in another order."""
-    return tensor.roll(1, 0) if tensor.dim() else tensor.clone()
 
 
 @contextmanager
