@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pacesetter import engine, optimizers
+from pacesetter.engine.agreement import why_not_vectorised
 from pacesetter.errors import InputError
 from pacesetter.records import Outcome
 from pacesetter.tasks._task import Task
@@ -82,6 +83,12 @@ def test_stacked_models_are_the_plain_ones(name: str) -> None:
 def test_looped_models_are_the_plain_ones(name: str) -> None:
     """Lanes that are trained one by one have the losses, norms, weights and buffers of the plain loop."""
     check_against_plain(CASES[name], PLANS["looped"])
+
+
+@pytest.mark.parametrize("name", ["lstm", "tied weights", "weight norm", "adapters", "all three"])
+def test_what_can_be_stacked_is_found_to_be(name: str) -> None:
+    """The comparison that comes before a study finds nothing against training these in one pass."""
+    assert why_not_vectorised(task_of(CASES[name]), "cpu") == ""
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.stacks])
