@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+import pacesetter as ps
 from pacesetter.engine.batches import batch_length, to_device
 from tests.engine.helpers import PLANS, lanes_of, trained
 from tests.engine.models import EXAMPLES, TEXTS, Rows, case_of
@@ -38,14 +39,14 @@ def test_a_lightning_module_trains_by_its_own_step(models, plan) -> None:
     check_against_plain(case_of(models.Classifier, loss=None, objective=training_step, rule="adam", lr=0.01), plan)
 
 
-def test_what_is_logged_without_a_trainer_is_said_once(models) -> None:
-    """However many steps are made, Lightning's word on its missing Trainer is shown a few times at most."""
-    task = task_of(case_of(models.Classifier, loss=None, objective=training_step), steps=60, evaluations=10)
-    for plan in PLANS.values():
-        with warnings.catch_warnings(record=True) as shown:
-            warnings.simplefilter("default")
-            trained(task, lanes_of(task, [0.01, 0.1]), plan)
-        assert 1 <= len(shown) <= 3
+@pytest.mark.parametrize("engine", PLANS)
+def test_what_is_logged_without_a_trainer_is_said_once(models, engine) -> None:
+    """However many steps a study makes, Lightning's word on its missing Trainer is shown once."""
+    task = task_of(case_of(models.Classifier, loss=None, objective=training_step), steps=40, evaluations=10)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        ps.compare(task, lr=[0.01, 0.1], optimizers=["sgd", "adam"], seeds=1, engine=engine)
+    assert ["is not registered" in str(word.message) for word in shown] == [True]
 
 
 def own_loss(model, batch):
