@@ -49,13 +49,21 @@ def test_the_readme_task_is_one_for_the_command_line(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_command_lines_are_understood(page: Path) -> None:
     """Every line that starts with `pacesetter` names a command of ours, and only options that it has."""
+    from pacesetter.api.programs import read_recipe, refuse_asked
     from pacesetter.optimizers import parse as parse_rule
     from pacesetter.recipes import Recipe, Strategy
     from pacesetter.schedules import parse as parse_schedule
+    from pacesetter.tasks import Command
 
     readers = {"optimizer": parse_rule, "schedule": parse_schedule, "strategy": Strategy.parse, "recipe": Recipe.parse}
     for line in commands(page):
         values = options(line)
+        if values.get("command"):
+            command = Command(values["command"])
+            if "recipe" in values:
+                read_recipe(command, values.pop("recipe"))
+            else:
+                refuse_asked(command, optimizers=values["optimizers"], schedules=values["schedules"])
         for option, read in readers.items():
             given = next((value for key, value in values.items() if key.startswith(option)), None)
             for text in [given] if isinstance(given, str) else given or []:

@@ -10,6 +10,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SAYS = {
+    "any_program.py": "run it with --lr",
     "own_model.py": "recipe: adam lr=",
     "own_loop.py": "step 300",
     "compare_schedules.py": "report.html",

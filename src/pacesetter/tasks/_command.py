@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pacesetter.errors import InputError, TaskError
-from pacesetter.records import Lane
+
+if TYPE_CHECKING:
+    from pacesetter.records import Lane
 
 __all__ = ["EXAMPLE", "SCRIPTS", "Command"]
 
@@ -104,7 +107,7 @@ class Command:
         """Whether the command has a place for `name`, one of the placeholders."""
         return any(name in _PLACEHOLDER.findall(word) for word in self.words)
 
-    def arguments(self, lane: Lane) -> list[str]:
+    def arguments(self, lane: "Lane") -> list[str]:
         """What is started for `lane`: the program and its arguments, each placeholder filled in."""
         values = {
             "lr": repr(lane.lr),
@@ -115,7 +118,7 @@ class Command:
         }
         return [_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in self.words]
 
-    def line(self, lane: Lane) -> str:
+    def line(self, lane: "Lane") -> str:
         """The same as a line to type in a shell."""
         return shlex.join(self.arguments(lane))
 
