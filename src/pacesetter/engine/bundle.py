@@ -16,14 +16,13 @@ from pacesetter.engine.program import Evaluation, Tensors
 from pacesetter.engine.traceless import Randomness, threads, traceless
 from pacesetter.errors import InputError
 from pacesetter.records import Curve, Lane, Outcome
+from pacesetter.tasks._ending import ended
 from pacesetter.tasks._task import Task
 
 __all__ = ["Bundle", "Part", "advance", "keep", "start", "train_at", "weights_of"]
 
 Floats = NDArray[np.float64]
 
-DIVERGED_ABOVE = 0.1
-"""A lane that ends further above the untrained loss than this share of max(|it|, its spread over batches) diverged."""
 PATH_PARAMETERS = 2
 """Models with no more parameters than this have their weights recorded at every step, to be drawn."""
 
@@ -246,7 +245,7 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
                     bundle.controls[i], float(found.loss[i]), goal, bundle.total_steps
                 )
         else:
-            outcome, message = _end(curve.final_valid_loss, bundle.untrained[i], bundle.spread[i])
+            outcome, message = ended(curve.final_valid_loss, bundle.untrained[i], bundle.spread[i])
             weights_now = weights_of(bundle, i) if bundle.with_weights else None
             parts.append(Part(lane, curve, outcome, message, weights_now))
     going = [i for i, part in enumerate(parts) if part.outcome is Outcome.RUNNING]
@@ -311,16 +310,3 @@ def _broken(loss: float, norm: float) -> str:
     if not np.isfinite(loss):
         return "the loss was"
     return "the weights were" if np.isfinite(norm) else "the gradient was"
-
-
-def _end(final: float, untrained: float, spread: float) -> tuple[Outcome, str]:
-    """How a lane ends that was trained to its last step."""
-    if not np.isfinite(final):
-        return Outcome.DIVERGED, "diverged: the last validation loss was not finite"
-    limit = untrained + DIVERGED_ABOVE * max(abs(untrained), spread)
-    if final > limit:
-        return (
-            Outcome.DIVERGED,
-            f"diverged: it ended at validation loss {final:.4g}, above the untrained {untrained:.4g}",
-        )
-    return Outcome.FINISHED, ""
