@@ -109,3 +109,10 @@ def test_the_lowest_mean_is_always_kept() -> None:
 def test_student_quantile() -> None:
     """The one-sided 5 % point of t with two degrees of freedom is 2.92."""
     assert one_sided_t(2) == pytest.approx(2.92, abs=0.001)
+
+
+def test_losses_beyond_all_bounds_are_worse() -> None:
+    """A rate whose losses have squares that overflow, as where a program blows up, is told from the best."""
+    losses = np.array([[0.5, 0.6, 0.55], [8.2e256, 9.1e256, 8.9e256], [0.51, 0.6, 0.56]])
+    with np.errstate(all="ignore"):
+        assert not_worse(losses).tolist() == [True, False, True]

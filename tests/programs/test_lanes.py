@@ -9,7 +9,7 @@ import pytest
 import pacesetter as ps
 from pacesetter import findings
 from pacesetter.findings.verdict import Verdict, verdict_of
-from pacesetter.records import Outcome
+from pacesetter.records import Outcome, StudyRecord
 from pacesetter.report import page
 from tests.programs.processes import gone
 
@@ -146,7 +146,7 @@ def test_a_program_that_hangs_is_found(programs):
 
 @pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "-float('inf')", "None"])
 @pytest.mark.parametrize("step", [0, 5])
-def test_a_loss_that_is_not_finite_is_divergence(programs, value, step):
+def test_a_validation_loss_that_is_not_finite_is_divergence(programs, value, step):
     """NaN, an infinity and null end the lane as diverged, and its process with it."""
     bad = f"say(step={step}, valid_loss={value})\nstart_another()\ntime.sleep(60)"
     good, record = both(programs.write(bad))
@@ -154,6 +154,9 @@ def test_a_loss_that_is_not_finite_is_divergence(programs, value, step):
     assert record.outcome is Outcome.DIVERGED
     assert record.message == f"diverged at step {step}: the validation loss was not finite"
     assert record.curve.steps == step
+    judged = findings.judge(StudyRecord("s", "t", 10, (good, record))).lanes[1]
+    (told,) = (finding.text for finding in judged.findings if finding.name == "divergence")
+    assert told == f"Diverged at step {step} of 10: the validation loss was not finite."
     for line in programs.lines("processes.txt"):
         assert all(gone(int(pid)) for pid in line.split())
 
@@ -171,6 +174,15 @@ def test_a_rise_above_the_untrained_loss_is_divergence(programs):
     assert record.outcome is Outcome.DIVERGED
     _, record = both(programs.write(end.format(1.09)))
     assert record.outcome is Outcome.FINISHED
+
+
+def test_a_program_that_does_not_want_to_end_is_ended(programs, monkeypatch):
+    """One that ignores the request to end is ended all the same, after a time of grace."""
+    monkeypatch.setattr("pacesetter.programs._process.GRACE", 0.3)
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nstart_another()\nsay(step=5, valid_loss=None)"
+    _, record = both(programs.write(f"{deaf}\ntime.sleep(60)"))
+    assert record.outcome is Outcome.DIVERGED
+    assert all(gone(int(pid)) for pid in programs.lines("processes.txt")[0].split())
 
 
 def test_output_of_any_size_does_not_block(programs):
