@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from pacesetter import engine, optimizers
 from pacesetter.engine.agreement import why_not_vectorised
-from pacesetter.errors import InputError
+from pacesetter.errors import InputError, TaskError
 from pacesetter.records import Outcome
 from pacesetter.tasks._task import Task
 from tests.engine.helpers import PLANS, joined, lanes_of, trained
-from tests.engine.models import CASES, Case, adapted, case_of
+from tests.engine.models import CASES, TEXT_ROWS, Case, Tied, adapted, case_of, first_layer_frozen
 from tests.reference.plain_training import PlainTraining, plain_training, training_batches, validation_batches
 
 BATCH, STEPS, SEED = 16, 10, 3
@@ -127,6 +127,25 @@ def test_weights_are_what_the_model_saves() -> None:
         for of_lane in weights.values():
             assert torch.equal(of_lane["body.weight"], of_lane["again.weight"])
             task.make_model().load_state_dict(of_lane, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make_model", "ratios", "says"),
+    [
+        (Tied, {"raed": 2}, "got 'raed': did you mean 'read'?"),
+        (Tied, {"read.weigth": 2}, "got 'read.weigth': did you mean 'read.weight'?"),
+        (Tied, {"mid": 2, "xyz": 3}, "got 'mid': did you mean 'middle'?"),
+        (Tied, {"xyz": 3}, "got 'xyz': the model has read.weight, middle.weight, middle.bias, say.bias"),
+        (Tied, {"say.weight": 2}, "got 'say.weight', tied to read.weight: give the ratio to that name"),
+        (first_layer_frozen, {"0": 2}, "got '0', whose parameters need no gradient: leave it out, or train them"),
+    ],
+)
+def test_ratios_of_no_trained_weight_are_refused(make_model, ratios, says: str) -> None:
+    """Each key of `lr_ratios` must begin a trained parameter's name; the message says what was meant."""
+    case = case_of(make_model, **TEXT_ROWS) if make_model is Tied else case_of(make_model)
+    with pytest.raises(TaskError) as caught:
+        engine.check(task_of(case, lr_ratios=ratios))
+    assert says in str(caught.value)
 
 
 FROZEN = 200
