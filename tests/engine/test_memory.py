@@ -152,3 +152,11 @@ print(before, peak_bytes() - before)
     assert 10e6 < before < 800e6
     assert 200e6 <= more < 400e6
     assert (peak_bytes() or 0) >= 800e6
+
+
+@LINUX
+def test_peaks_hold_all_processes() -> None:
+    """What a study says is its own peak with those of the processes beside it."""
+    alone, together = (memory.peaks("cpu", beside)["peak_memory_bytes"] for beside in (0, 10**9))
+    assert 10**9 <= together - alone < 1.2 * 10**9
+    assert list(memory.peaks("cpu")) == ["peak_memory_bytes"]

@@ -287,6 +287,15 @@ def test_provenance_says_how_it_was_made(small):
     assert "full trainings" in rows["cost"]
 
 
+def test_provenance_says_how_much_memory_was_used_in_words(small):
+    """The peak is shown as people say sizes, once, and not at all where nobody could say."""
+    known = replace(small, provenance={**small.provenance, "peak_memory_bytes": 1_234_567_890})
+    rows = provenance.data(known).rows
+    assert ("most memory used", "1.2 GB") in rows
+    assert not any("peak" in name or "1234567890" in text for name, text in rows)
+    assert "most memory used" not in dict(provenance.data(small).rows)
+
+
 @pytest.mark.parametrize(
     "schedule",
     ["constant", "cosine", "cosine(final=0.1)", "linear(final=0.2)", "step", "exponential", "plateau(patience=2)"],

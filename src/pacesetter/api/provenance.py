@@ -9,7 +9,7 @@ from typing import Any
 
 from pacesetter.records import Lane
 
-__all__ = ["asked_by", "gather", "now"]
+__all__ = ["asked_by", "gather", "now", "with_peaks"]
 
 # Only the command line says what was typed; a script's own arguments may hold what should not be kept.
 _COMMAND: ContextVar[str] = ContextVar("command", default="")
@@ -33,6 +33,11 @@ def gather(measured: Mapping[str, Any], lanes: Sequence[Lane]) -> dict[str, Any]
         "seeds": sorted({lane.seed for lane in lanes}),
         **measured,
     }
+
+
+def with_peaks(kept: Mapping[str, Any], peaks: Mapping[str, int]) -> dict[str, Any]:
+    """A study's provenance with the most memory that training took, now or before it was gone on with."""
+    return {**kept, **{name: max(peak, kept.get(name, 0)) for name, peak in peaks.items()}}
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ from pacesetter.packages import require
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
 from pacesetter.search import Grid
 from pacesetter.tasks import Command
+from pacesetter.textform import parse_size
 
 if TYPE_CHECKING:
     from pacesetter.engine import Plan, State
@@ -63,6 +64,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what no study can be measured with."""
+        if self.memory is not None:
+            parse_size("memory", self.memory)
         if self.workers is not None:
             object.__setattr__(self, "workers", whole(self.workers, "workers", 1))
         if self.executor != "local":
@@ -258,13 +261,19 @@ def _train(
     counter.go_on(states)
     clock = Clock(store, name)
     saver = Saver(store, name)
+    beside = 0
+
+    def on_memory(taken: int) -> None:
+        nonlocal beside
+        beside = taken
+
     tell(counter.progress())
     try:
         if isinstance(task, Command):
             parts_of = engine.train(task, todo, plan)
         else:
             tell_note = lambda note: tell(replace(counter.progress(), note=note))
-            parts_of = engine.train(task, todo, plan, on_weights, saver, states, tell_note)
+            parts_of = engine.train(task, todo, plan, on_weights, saver, states, tell_note, on_memory)
         # Closed at once when something goes wrong here: programs that still train are ended.
         with closing(parts_of) as training:
             for parts in training:
@@ -278,6 +287,8 @@ def _train(
         # A program's metrics are known once they were printed; unless it was said, less of them is better.
         found = dict.fromkeys((metric for r in record.lanes for metric in r.curve.metrics), "min")
         store.update(name, surface=engine.surface(task, record), metrics={**found, **record.metrics})
+        peaks = {} if isinstance(task, Command) else engine.peaks(plan.device, beside)
+        store.update(name, provenance=provenance.with_peaks(record.provenance, peaks))
     except BaseException:
         # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
         with suppress(StoreError):

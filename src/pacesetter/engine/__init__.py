@@ -2,6 +2,7 @@
 
 from pacesetter.engine.bundle import Bundle, Part, advance, keep, start
 from pacesetter.engine.check import check
+from pacesetter.engine.memory import peaks
 from pacesetter.engine.plan import ENGINES, PRECISIONS, Plan
 from pacesetter.engine.planning import make_plan
 from pacesetter.engine.provenance import provenance
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "make_plan",
     "pack",
+    "peaks",
     "provenance",
     "refuse_while_spawning",
     "save",

@@ -19,7 +19,7 @@ from pacesetter.optimizers import Rule
 from pacesetter.tasks._task import Task
 from pacesetter.textform import parse_size
 
-__all__ = ["Needs", "budget", "free_bytes", "is_out_of_memory", "needs", "peak_bytes"]
+__all__ = ["Needs", "budget", "free_bytes", "is_out_of_memory", "needs", "peak_bytes", "peaks"]
 
 MEMORY = Path("/proc/meminfo")
 """Where Linux tells how much memory there is."""
@@ -178,6 +178,18 @@ def peak_bytes() -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def peaks(device: str, beside: int = 0) -> dict[str, int]:
+    """What a study's provenance says: `peak_memory_bytes` of all processes, each at its own peak, and of a GPU.
+
+    beside: the sum of the peaks of other processes. What nobody can say is left out.
+    """
+    own = peak_bytes()
+    found = {} if own is None else {"peak_memory_bytes": own + beside}
+    if device.startswith("cuda"):
+        found["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,6 +13,9 @@ from pacesetter.report._theme import Theme
 TITLE = "Where these numbers come from"
 ORDER = 90
 
+PEAKS = {"peak_memory_bytes": "most memory used", "peak_device_memory_bytes": "most memory used on the device"}
+"""Sizes in bytes, and what they are in words."""
+
 
 class Facts(NamedTuple):
     """Names and values, in the order they are shown."""
@@ -36,7 +39,10 @@ def data(study: StudyRecord) -> Facts:
         ("training time", words.duration(cost.seconds)),
     ]
     said = dict(rows)
-    rows += _flat({name: value for name, value in study.provenance.items() if name not in said})
+    peaks = [(label, study.provenance[name]) for name, label in PEAKS.items() if name in study.provenance]
+    rows += [(label, words.size(peak)) for label, peak in peaks]
+    left = {name: value for name, value in study.provenance.items() if name not in said and name not in PEAKS}
+    rows += _flat(left)
     rows += [(f"plan: {name}", text) for name, text in _flat(study.plan)]
     return Facts([(name, text) for name, text in rows if text])
 
