@@ -68,7 +68,7 @@ def compare(
       pacesetter compare --schedule "warmup(0.05) >> cosine()" --out results
       pacesetter compare --strategy "sgd plateau" --strategy "sgd(momentum=0.9) triangular"
       pacesetter compare my_task.py:task --lr 1e-5:10:2 --seeds 2 --json -
-      pacesetter compare --command "python train.py --lr {lr} --steps {steps} --seed {seed}" --steps 1000
+      pacesetter compare --command "python train.py --lr {lr} --seed {seed}" --steps 1000
 
     Exit codes: 0 answered, 1 the work failed, 2 bad input, 3 no lane learned, 130 interrupted.
     """
