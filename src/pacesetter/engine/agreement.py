@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from pacesetter.engine.blame import in_one_line
-from pacesetter.engine.bundle import Bundle, start, train_at, weights_of
+from pacesetter.engine.bundle import Bundle, start, train_at
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Tensors
 from pacesetter.errors import PacesetterError, TaskError
@@ -54,7 +54,14 @@ def why_not_vectorised(task: Task, device: str, precision: str = "float32") -> s
 
 
 def _weights(bundle: Bundle) -> list[Tensors]:
-    return [weights_of(bundle, lane) for lane in range(len(bundle.lanes))]
+    """Weights and buffers of each lane, named as in the user's model, as they are now."""
+    lanes: list[Tensors] = []
+    for chunk in bundle.chunks:
+        tree = chunk.tree()
+        every = {name.removeprefix("model."): t for name, t in {**tree["params"], **tree["buffers"]}.items()}
+        stacked = bundle.plan.engine == "vectorised"
+        lanes += [{name: (t[i] if stacked else t).clone() for name, t in every.items()} for i in range(chunk.lanes)]
+    return lanes
 
 
 def _close(one: torch.Tensor, other: torch.Tensor, start: torch.Tensor | None = None) -> bool:

@@ -113,7 +113,7 @@ class Looped:
     def weights(self, lane: int) -> Tensors:
         """The weights and buffers, named as in the user's model."""
         every = {**dict(self._program.named_parameters()), **dict(self._program.named_buffers())}
-        return {name.removeprefix("model."): tensor.detach().clone() for name, tensor in every.items()}
+        return {name: tensor.detach().clone() for name, tensor in self._program.as_saved(every).items()}
 
     # ------------------------------------------------------------------------------------------------- going on
 

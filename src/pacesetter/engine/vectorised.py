@@ -297,7 +297,7 @@ class Vectorised:
         params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
         weights: Any = self._rule.evaluation(params, state)
         every = {**weights, **buffers, **self._frozen}
-        return {name.removeprefix("model."): tensor.clone() for name, tensor in every.items()}
+        return {name: tensor.clone() for name, tensor in self._program.as_saved(every).items()}
 
     # ------------------------------------------------------------------------------------------------- which lanes
 
