@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
@@ -31,14 +32,16 @@ from pacesetter.engine.memory import peak_bytes
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Tensors
 from pacesetter.engine.saved import State, load, save, size
-from pacesetter.errors import InputError, PacesetterError
+from pacesetter.errors import InputError, PacesetterError, WorkFailed
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.tasks._task import Task
 
 __all__ = ["Job", "Segment", "Worker", "WorkerDied", "refuse_while_spawning", "workers"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
-"""How often a process looks whether the one that it works for is still there."""
+"""How often a process looks whether the one that it works for, or that works for it, is still there."""
+SECONDS_TO_END = 5
+"""How long a process that speaks no more may take to end, to tell how it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,41 +179,53 @@ class _Here:
 
 
 class _Beside:
-    """Another process as a worker."""
+    """Another process as a worker, with a thread here that talks to it.
+
+    Not an executor's own process: that one would wait for ever for the rest of what a process was saying when it was
+    killed. Here nobody else holds the pipe open that it speaks into.
+    """
 
     def __init__(self, method: str, given: "_Given") -> None:
-        self._method, self._given = method, given
+        self._context, self._given = multiprocessing.get_context(method), given
+        self._thread = ThreadPoolExecutor(1)
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context(self._method)
-        self._executor = ProcessPoolExecutor(1, context, _enter, (self._given, os.getpid()))
-        with _undisturbed():
-            self.ready = self._executor.submit(_get_ready)
-        # The executor starts its process with the first call, and names it to nobody.
-        (self._process,) = self._executor._processes.values()  # noqa: SLF001
+        hears, self._tell = self._context.Pipe(duplex=False)
+        self._hear, tells = self._context.Pipe(duplex=False)
+        # mypy does not know that every context has processes.
+        self._process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+            target=_serve, args=(hears, tells, self._given, os.getpid())
+        )
+        try:
+            with _undisturbed():
+                self._process.start()
+        finally:
+            hears.close()
+            tells.close()
+        # Also at the end of this program, which would wait for the process.
+        self._end = weakref.finalize(self, _kill, self._process)
         self._died = False
+        self.ready = self._talk(None)
 
     def ask(self, job: Job | None, save_after: float) -> "Future[Any]":
         try:
             if self._died:
                 self._start()
-            return self._executor.submit(_go_on, job, save_after)
-        except (BrokenExecutor, OSError) as error:
+        except OSError as error:
             failed: Future[Any] = Future()
-            failed.set_exception(error)
+            failed.set_exception(_Gone(in_one_line(error)))
             return failed
+        return self._talk((job, save_after))
 
     def answer(self, asked: "Future[Any]") -> Segment:
         segment: Segment
         try:
             segment, weights = asked.result()
-        except BrokenExecutor:
-            self._died = True
-            self._executor.shutdown(wait=True)
-            raise WorkerDied(_how_it_ended(self._process.exitcode)) from None
-        except OSError as error:
-            raise WorkerDied(in_one_line(error)) from None
+        except _Gone as gone:
+            how = str(gone) or _how_it_ended(self._process)
+            self._let_go()
+            raise WorkerDied(how) from None
         parts = [
             part if own is None else replace(part, weights=tensors_of_bytes(own))
             for part, own in zip(segment.parts, weights, strict=True)
@@ -218,10 +233,39 @@ class _Beside:
         return replace(segment, parts=parts)
 
     def close(self) -> None:
+        self._let_go()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._hear.close()
+        self._tell.close()
+
+    def _talk(self, asked: "tuple[Job | None, float] | None") -> "Future[Any]":
+        return self._thread.submit(_talk, self._tell, self._hear, self._process, asked)
+
+    def _let_go(self) -> None:
         # Killed, because a process that is asked to end waits for whatever threads the user's code has left.
-        if self._process.is_alive():
-            _kill(self._process)
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._end()
+        self._process.join()
+        self._died = True
+
+
+class _Gone(Exception):
+    """The other process has ended, or could not be started."""
+
+
+def _talk(tell: Connection, hear: Connection, process: BaseProcess, asked: Any) -> Any:
+    """What the other process answers; what it raised is raised here."""
+    try:
+        tell.send(asked)
+        while not hear.poll(SECONDS_BETWEEN_LOOKS):
+            # What it has started may outlive it, and keep the pipe open.
+            if not process.is_alive() and not hear.poll():
+                raise _Gone
+        answer = hear.recv()
+    except (EOFError, OSError) as error:
+        raise _Gone from error
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _processes(count: int, plan: Plan, given: "_Given") -> list[Worker]:
@@ -275,6 +319,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _kill(process: BaseProcess) -> None:
     """End a process, and what its data loaders have started, if it has come so far as to lead a group of its own."""
+    if not process.is_alive():
+        return
     with suppress(ProcessLookupError):
         if hasattr(os, "killpg") and process.pid is not None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -282,7 +328,9 @@ def _kill(process: BaseProcess) -> None:
     process.kill()
 
 
-def _how_it_ended(code: int | None) -> str:
+def _how_it_ended(process: BaseProcess) -> str:
+    process.join(SECONDS_TO_END)
+    code = process.exitcode
     if code is None or code >= 0:
         return f"exit code {code}"
     return f"signal {-code}" + (", as when memory runs out" if -code == signal.SIGKILL else "")
@@ -301,13 +349,30 @@ class _Given:
     largest_state: int
 
 
-_given: _Given
+def _serve(hear: Connection, tell: Connection, given: _Given, parent: int) -> None:
+    """Train what is asked for, until this process is ended."""
+    _work_for(parent)
+    trainer: _Trainer | None = None
+    while True:
+        try:
+            asked = hear.recv()
+        except (EOFError, OSError):
+            return
+        answer: Any = None
+        try:
+            trainer = trainer or _trainer(given)
+            answer = None if asked is None else _plain(trainer.go_on(*asked))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the parent is to raise it
+            answer = error if isinstance(error, PacesetterError | KeyboardInterrupt) else WorkFailed(in_one_line(error))
+        # What the user's code has printed is lost with a process that is killed.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        tell.send(answer)
 
 
-def _enter(given: _Given, parent: int) -> None:
+def _work_for(parent: int) -> None:
     """Make this process one that works for `parent` alone and ends with it."""
-    global _given  # noqa: PLW0603  # the executor's own way to give a process something to keep
-    _given = given
     # Ctrl-C is the parent's to hear, which then ends this process; what it has set for other signals is not for here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -329,27 +394,17 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-@cache
-def _trainer() -> _Trainer:
-    task = pickle.loads(_given.task) if isinstance(_given.task, bytes) else _given.task  # noqa: S301  # our parent's
-    return _Trainer(task, _given.plan, _given.with_weights, _given.largest_state)
+def _trainer(given: _Given) -> _Trainer:
+    task = pickle.loads(given.task) if isinstance(given.task, bytes) else given.task  # noqa: S301  # our parent's own
+    return _Trainer(task, given.plan, given.with_weights, given.largest_state)
 
 
-def _get_ready() -> None:
-    _trainer()
-
-
-def _go_on(job: Job | None, save_after: float) -> tuple[Segment, list[bytes | None]]:
+def _plain(segment: Segment) -> tuple[Segment, list[bytes | None]]:
     """A segment as plain data, with the parts' weights beside it: tensors would be shared through open files."""
-    segment = _trainer().go_on(job, save_after)
-    weights = [None if part.weights is None else _plain(part.weights) for part in segment.parts]
+    weights = [None if part.weights is None else _as_bytes(part.weights) for part in segment.parts]
     parts = [replace(part, weights=None) for part in segment.parts]
-    # What the user's code has printed is lost with a process that is killed.
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
     return replace(segment, parts=parts, peak_bytes=peak_bytes() or 0), weights
 
 
-def _plain(weights: Tensors) -> bytes:
+def _as_bytes(weights: Tensors) -> bytes:
     return bytes_of_tensors({name: t.detach().cpu().contiguous().clone() for name, t in weights.items()})
