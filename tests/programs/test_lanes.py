@@ -1,5 +1,6 @@
 """Lanes that are programs: what they print is their curve, and what goes wrong in one is told of that one alone."""
 
+import os
 import subprocess
 import sys
 
@@ -197,6 +198,27 @@ def test_what_a_program_leaves_running_ends_with_it(programs):
     _, record = both(programs.write("start_another()"))
     assert record.outcome is Outcome.FINISHED
     assert gone(int(programs.lines("processes.txt")[0].split()[1]))
+
+
+def test_last_words_are_heard(programs, monkeypatch):
+    """What a program prints just before it ends is read, also when its end is seen before its words."""
+
+    def wait_and_see(process):
+        return os.waitid(os.P_PID, process._process.pid, os.WEXITED | os.WNOWAIT) is not None
+
+    monkeypatch.setattr("pacesetter.programs._process.Process._ended", wait_and_see)
+    monkeypatch.setattr("pacesetter.programs._process.LOOK_EVERY", 0.01)
+    code = 'import time\ntime.sleep(0.3)\nprint(\'{"step": 10, "valid_loss": 1.5}\')'
+    (record,) = ps.compare(programs.write(good=code), lr=0.1, seeds=1, steps=10).lanes
+    assert record.curve.final_valid_loss == 1.5
+
+
+def test_a_child_that_goes_on_printing_does_not_keep_the_lane(programs):
+    """A program that has ended has ended, whoever else writes to its output."""
+    child = "while True: print('more', flush=True)"
+    bad = f"import subprocess\nsubprocess.Popen([sys.executable, '-S', '-c', {child!r}])"
+    _, record = both(programs.write(bad))
+    assert record.outcome is Outcome.FINISHED
 
 
 def test_the_last_line_needs_no_end(programs):

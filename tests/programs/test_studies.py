@@ -77,7 +77,7 @@ def test_lines_are_in_the_store_while_the_program_runs(programs):
 
 def test_an_error_of_ours_ends_the_programs_too(programs):
     """Whatever stops the study, no program is left running."""
-    task = programs.write("say(step=5, valid_loss=1.0)\nstart_another()\ntime.sleep(60)")
+    task = programs.write("start_another()\nsay(step=5, valid_loss=1.0)\ntime.sleep(60)")
 
     def listen(progress):
         if programs.lines("processes.txt"):

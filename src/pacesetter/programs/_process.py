@@ -19,6 +19,8 @@ __all__ = ["Guard", "Process"]
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether a quiet program has ended, hangs or shall be stopped."""
+LAST_WORDS = 1.0
+"""Seconds after a program's end in which what it has printed is read; far more than a full pipe takes."""
 LONGEST_LINE = 2**20
 """Bytes; what a program prints without a line break beyond this is dropped, so that it cannot fill the memory."""
 ERROR_BYTES = 2**13
@@ -122,16 +124,19 @@ class Process:
 
     def lines(self, timeout: float, stop: threading.Event) -> Iterator[str]:
         """The lines of its standard output, until it ends, prints nothing for `timeout` seconds or `stop` is set."""
-        heard = time.monotonic()
+        heard, ended = time.monotonic(), None
         with selectors.DefaultSelector() as selector:
             for pipe in self._pipes:
                 selector.register(pipe, selectors.EVENT_READ)
             while not stop.is_set():
+                # Before looking for output: what it prints last is there once it has ended.
+                if ended is None and self._ended():
+                    ended = time.monotonic()
                 if selector.get_map():
                     ready = selector.select(LOOK_EVERY)
                 else:
                     ready = []
-                    stop.wait(0 if self._ended() else LOOK_EVERY / 10)
+                    stop.wait(0 if ended else LOOK_EVERY / 10)
                 for key, _ in ready:
                     data = os.read(key.fd, 2**16)
                     heard = time.monotonic()
@@ -141,8 +146,8 @@ class Process:
                         yield from self._lines.add(data)
                     else:
                         self._errors = (self._errors + data)[-ERROR_BYTES:]
-                # What it started may hold its output open after its end: then a pause is the end.
-                if not ready and self._ended():
+                # What it started may hold its output open after its end, and even write to it.
+                if ended is not None and (not ready or time.monotonic() - ended > LAST_WORDS):
                     yield from self._lines.rest()
                     return
                 if time.monotonic() - heard >= timeout:
