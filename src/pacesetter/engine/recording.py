@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -25,6 +26,8 @@ Tensors = Sequence[torch.Tensor]
 
 UNKNOWABLE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """What operations are called whose result a graph cannot hold: a number, or a shape, that the values decide."""
+READ_VALUES = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.__dlpack__)
+"""Functions that read a tensor's values past all operations, so that a recorder below does not see it."""
 KEEP_STATISTICS = (
     torch.ops.aten.native_batch_norm.default,
     torch.ops.aten.cudnn_batch_norm.default,
@@ -62,7 +65,7 @@ def record(function: Callable[..., Sequence[torch.Tensor]], leaves: Tensors) -> 
     Raises Unrecordable, and whatever the function raises.
     """
     recorder = _Recorder(leaves)
-    with recorder:
+    with recorder, _NoReading():
         outputs = function(*leaves)
     return recorder.recording(outputs)
 
@@ -129,6 +132,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._graph.eliminate_dead_code(_has_effect)
         graph = fx.GraphModule(torch.nn.Module(), self._graph)
         return Recording(graph, tuple(tensor for _, tensor in self._constants), self._draws)
+
+
+class _NoReading(TorchFunctionMode):
+    """Refuses functions that hand the values of a tensor to Python's code."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in READ_VALUES:
+            raise Unrecordable(f"the values of a tensor decide what is done next ({func.__name__})")
+        return func(*args, **(kwargs or {}))
 
 
 def _has_effect(node: fx.Node) -> bool:
