@@ -15,7 +15,7 @@ EXTRAS_docs := train,report,docs
 EXTRAS_setup := test,check,docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs
+.PHONY: help setup demo test test-slow check bench docs
 # One after the other, also under `make -j`: they share one environment.
 .NOTPARALLEL:
 
@@ -34,6 +34,9 @@ demo: $(VENV)/.ready-demo ## the Learning Rate Comparison on handwritten digits;
 
 test: $(VENV)/.ready-test ## all tests, on all cores
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test-slow: $(VENV)/.ready-test ## the tests that kill processes again and again, a few minutes
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
 
 check: $(VENV)/.ready-check ## style, types, layers, exports
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
 """Studies that go on: unfinished, finished, extended, and those that must not be mixed."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
 
 import pacesetter as ps
+from pacesetter import engine
 from pacesetter.errors import InputError
 from pacesetter.records import Outcome
 from pacesetter.store import Store
@@ -201,3 +204,60 @@ def test_a_study_that_says_nothing_of_its_updates_had_plain_ones(store):
     ps.compare(task(), lr=[0.02], **asked)
     with pytest.raises(InputError, match="same clipping"):
         ps.compare(task(clip_norm=1.0), lr=[0.03], **asked)
+
+
+@pytest.mark.parametrize(("first", "then"), [(3, 1), (2, 3), (1, 2)])
+def test_all_bundles_in_training_go_on_with_another_number_of_workers(small, store, monkeypatch, first, then):
+    """A study interrupted with some workers goes on with others from what all its bundles had saved, bit by bit."""
+    monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)
+    asked = {**small, "seeds": 3}
+    whole = ps.compare("quadratic", **asked)
+
+    def stop(progress):
+        if progress.steps >= 40:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        ps.compare("quadratic", **asked, store=store, study="s", workers=first, progress=stop)
+    assert multiprocessing.active_children() == []
+    with Store.open(store) as opened:
+        _, kept = opened.saved_state("s")
+    saved = engine.unpack(kept)
+    assert len(saved) <= first
+    ended = [r.lane for r in ps.Study.load("s", store).lanes if r.outcome.ended]
+    made = sum(state.step for state in saved for lane in state.lanes if lane not in ended)
+    heard: list[ps.Progress] = []
+    study = ps.compare("quadratic", **asked, store=store, study="s", workers=then, progress=heard.append)
+    assert heard[-1].steps == 20 * (6 - len(ended)) - made
+    for one, other in zip(study.lanes, whole.lanes, strict=True):
+        assert one.outcome is Outcome.FINISHED
+        for name in ("lr", "train_loss", "grad_norm", "valid_loss", "eval_steps", "path"):
+            assert np.array_equal(getattr(one.curve, name), getattr(other.curve, name)), name
+
+
+def test_a_killed_worker_is_told_of_and_costs_nothing_that_was_measured(small, store):
+    """When a process is killed the listener hears why, and the study is the one that would have been."""
+    whole = ps.compare("quadratic", **small)
+    heard: list[ps.Progress] = []
+    killed: list = []
+
+    def kill_all(progress):
+        heard.append(progress)
+        if progress.steps and not killed:
+            killed.extend(multiprocessing.active_children())
+            for process in killed:
+                process.kill()
+
+    study = ps.compare("quadratic", **small, store=store, study="s", workers=2, progress=kill_all)
+    assert len(killed) == 2
+    assert any("a process ended (signal 9, as when memory runs out) and is replaced" in p.note for p in heard)
+    for one, other in zip(study.lanes, whole.lanes, strict=True):
+        assert np.array_equal(one.curve.train_loss, other.curve.train_loss)
+        assert np.array_equal(one.curve.valid_loss, other.curve.valid_loss)
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "two"])
+def test_workers_are_a_whole_number(small, workers):
+    """A number of workers that is none is refused before anything is trained."""
+    with pytest.raises(InputError, match="`workers` must be "):
+        ps.compare("quadratic", **small, workers=workers)
