@@ -95,7 +95,8 @@ def measure(
     if settings.workers != 1 and not isinstance(task, Command):
         _trainer(task).refuse_while_spawning()
     # Before the store is opened: a task that is wrong leaves nothing behind.
-    _trainer(task).check(task)
+    place = () if isinstance(task, Command) else (settings.device,)
+    _trainer(task).check(task, *place)
     if isinstance(task, Command):
         refuse_settings(
             device=settings.device, engine=settings.engine, precision=settings.precision, memory=settings.memory

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import torch
@@ -11,7 +11,15 @@ from pacesetter.engine.blame import in_one_line
 from pacesetter.errors import PacesetterError, TaskError
 from pacesetter.tasks._data import Source
 
-__all__ = ["Batches", "DataError", "batch_length", "tensors_of", "to_device", "validation_batches"]
+__all__ = [
+    "Batches",
+    "DataError",
+    "batch_length",
+    "refuse_other_length",
+    "tensors_of",
+    "to_device",
+    "validation_batches",
+]
 
 
 class DataError(TaskError):
@@ -92,6 +100,18 @@ def _drawn(source: Source, generator: torch.Generator, device: torch.device) -> 
             )
         if source.by_epochs and number < said:
             raise _other_length(said, f"{number} in epoch {epoch}")
+
+
+def refuse_other_length(source: Source) -> None:
+    """Raise DataError when a sampler of the user's own does not draw as many batches as it says; no example is read."""
+    if source.by_epochs and source.has_own_sampler:
+        loader = source.loader(torch.Generator().manual_seed(0))
+        said = source.batches_per_epoch
+        drawn = sum(
+            1 for _ in islice(loader.sampler if loader.batch_sampler is None else loader.batch_sampler, said + 1)
+        )
+        if drawn != said:
+            raise _other_length(said, str(drawn) if drawn < said else "more")
 
 
 def _other_length(said: int, got: str) -> DataError:

@@ -17,14 +17,19 @@ LONGEST = 200
 """Characters kept of what an error says: torch's own go on for pages after the first sentence."""
 
 
-def told(argument: str, problem: str, work: Callable[[], Any]) -> Any:
-    """What `work` gives; whatever the user's code raises (also `sys.exit`) becomes a TaskError about `argument`."""
+def told(
+    argument: str, problem: str, work: Callable[[], Any], remedy: Callable[[BaseException], str] = lambda error: ""
+) -> Any:
+    """What `work` gives; whatever the user's code raises (also `sys.exit`) becomes a TaskError about `argument`.
+
+    remedy: what to add about an error that is known well enough to say what to do.
+    """
     try:
         return work()
     except PacesetterError:
         raise
     except (Exception, SystemExit) as error:
-        raise TaskError(f"`{argument}` {problem}: {in_one_line(error)}") from error
+        raise TaskError(f"`{argument}` {problem}: {in_one_line(error)}{remedy(error)}") from error
 
 
 def in_one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from pacesetter.engine.making import made
 from pacesetter.engine.traceless import seed_everything
 from pacesetter.errors import TaskError
 from pacesetter.tasks._task import Task
@@ -89,7 +90,7 @@ def _scalar(value: Any, like: torch.Tensor) -> torch.Tensor:
 def fresh_program(task: Task, seed: int, device: torch.device, precision: str = "float32") -> Program:
     """An untrained program under `seed`; the global generators go on from where the model's making left them."""
     seed_everything(seed)
-    program = Program(task, task.make_model(), precision).to(device)
+    program = Program(task, made(task, device), precision).to(device)
     if not program.trainable():
         raise TaskError("`model` must have at least one parameter that needs a gradient, got none")
     for name, p in program.model.named_parameters():

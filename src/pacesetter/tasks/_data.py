@@ -80,6 +80,11 @@ class Source:
         return self.tensors if self.tensors is not None else _tensors_behind(self._rows())
 
     @property
+    def has_own_sampler(self) -> bool:
+        """Whether a sampler of the user's own code says which examples are drawn."""
+        return not (only_from_its_generator(self.sampler) and only_from_its_generator(self.batch_sampler))
+
+    @property
     def draws(self) -> bool:
         """Whether reading a batch in this process may draw from the global random generators.
 
@@ -87,7 +92,7 @@ class Source:
         """
         if self.tensors is not None:
             return False
-        if not (only_from_its_generator(self.sampler) and only_from_its_generator(self.batch_sampler)):
+        if self.has_own_sampler:
             return True
         return not self.fetching.get("num_workers") and self._rows() is None
 
