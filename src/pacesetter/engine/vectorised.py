@@ -364,7 +364,7 @@ def _taken_apart(leaves: list[Any]) -> tuple[Leaves, Any]:
             tensors.append(leaf)
             kind.append((leaf.shape, leaf.stride(), leaf.dtype))
         elif leaf is None or isinstance(leaf, bool | int | float | str):
-            kind.append(leaf)
+            kind.append((type(leaf), repr(leaf)))  # 1, 1.0 and True are equal, and do not do the same
         else:
             return [one for one in leaves if isinstance(one, torch.Tensor)], None
     return tensors, tuple(kind)
