@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,14 +129,16 @@ def _child(recording: Recording, leaves: Tensors, threads: int, path: Path, tell
 def _compile(recording: Recording, leaves: Tensors, threads: int, path: Path) -> str:
     """Compile into `path`; the reason why not, or nothing."""
     try:
-        from torch._inductor import aoti_compile_and_package
-        from torch.export import export
+        # Torch's compiler warns of its own parts, which is an error where the user has made warnings errors.
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            from torch._inductor import aoti_compile_and_package
+            from torch.export import export
 
-        with torch.no_grad():
             exported = export(recording.graph, tuple(leaves))
-        # Random numbers by torch's own generator, so that they are those of the plain loop.
-        settings = {"fallback_random": True, "cpp.threads": threads, "compile_threads": 1}
-        aoti_compile_and_package(exported, package_path=str(path), inductor_configs=settings)
+            # Random numbers by torch's own generator, so that they are those of the plain loop.
+            settings = {"fallback_random": True, "cpp.threads": threads, "compile_threads": 1}
+            aoti_compile_and_package(exported, package_path=str(path), inductor_configs=settings)
     except BaseException as error:  # noqa: BLE001  # whatever a compiler raises, the step is then not compiled
         return _first_line(error)
     return ""
