@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from pacesetter import tasks
+from pacesetter.engine import make_plan
 from pacesetter.engine.batches import Batches
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.side_effects import side_effects
-from tests.engine.helpers import small_task
+from tests.engine.helpers import joined, lanes_of, small_task, trained
 
 CPU = torch.device("cpu")
 CALLS, SEEN, HELD = 0, [], types.SimpleNamespace(steps=0)
@@ -340,3 +341,21 @@ def test_the_look_is_bounded_and_leaves_no_trace() -> None:
     before = state()
     assert side_effects(task, program, batch) != ""
     assert state() == before
+
+
+class _Cools(Base):
+    def aside(self, out):
+        self.steps += self.training
+        return out / (1 + 0.1 * self.steps)
+
+
+def test_each_lane_of_such_a_model_has_a_copy_of_its_own() -> None:
+    """`auto` runs it looped and says why, and a lane comes out as it does alone."""
+    task = small_task(_Cools)
+    lanes = lanes_of(task, [0.1, 0.01])
+    plan = make_plan(task, lanes)
+    assert plan.engine == "looped"
+    assert "training changes `steps` of the model" in plan.reason
+    together, alone = trained(task, lanes, plan), trained(task, lanes[1:], plan)
+    assert np.array_equal(joined(together[lanes[1]]).train_loss, joined(alone[lanes[1]]).train_loss)
+    assert np.array_equal(joined(together[lanes[1]]).valid_loss, joined(alone[lanes[1]]).valid_loss)

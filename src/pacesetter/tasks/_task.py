@@ -52,13 +52,13 @@ class Task:
 
     Args:
         model: a factory without arguments that makes an untrained `nn.Module` (called under each lane's seed), or an
-            `nn.Module` whose weights every lane starts from (it is copied, never touched). Parameters that need no
-            gradient stay frozen.
+            `nn.Module` whose weights every lane starts from (it is copied, never touched; so is what a factory's
+            models share with each other). Parameters that need no gradient stay frozen.
         loss: `(output, target) -> scalar`; each batch is then `(input, target)`. Give this or `objective`.
         objective: `(model, batch) -> scalar`, for any shape of batch or a loss inside the model.
         train, valid: a tensor, a tuple of tensors, a map-style `Dataset` or a `DataLoader`. Training examples are
             shuffled anew each epoch under the lane's seed and an incomplete last batch is dropped (a DataLoader keeps
-            its own sampler, collate function and `drop_last`). Without `valid`, `valid_share` of `train` is split off.
+            all its parts but its generator). Without `valid`, `valid_share` of `train` is split off.
         batch_size: examples in one batch; left out, or the same, when `train` is a DataLoader.
         steps, epochs: the length of training, in updates or in passes over the data; give one.
         accumulate: batches whose gradients are averaged into one update, at least 1; for an effective batch that does
