@@ -4,11 +4,15 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
+from rich.file_proxy import FileProxy
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -244,6 +248,36 @@ def test_what_a_model_prints_is_printed_once(capfd):
 
 
 @needs_fork
+def test_a_model_may_print_while_a_bar_is_drawn(monkeypatch, capfd):
+    """Text of another process does not wait for the lock of a bar that is being drawn in this one."""
+    real = sys.stdout
+    console = Console(file=real)
+    monkeypatch.setattr(sys, "stdout", FileProxy(console, real))
+    drawn, held = threading.Event(), threading.Event()
+
+    def draw():
+        with console._lock:
+            held.set()
+            drawn.wait()
+
+    def model():
+        if os.getpid() != PARENT:
+            print("made elsewhere")  # noqa: T201
+        return with_dropout()
+
+    task = small_task(model)
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    held.wait()
+    try:
+        trained(task, several_lanes(task), in_bundles(LOOPED, 2))
+    finally:
+        drawn.set()
+        drawing.join()
+    assert "made elsewhere" in capfd.readouterr().out
+
+
+@needs_fork
 def test_states_of_all_bundles_go_on_with_any_number_of_workers(monkeypatch):
     """What was saved of several bundles at once goes on in one, two or three processes as if nothing had happened."""
     monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)
@@ -284,6 +318,42 @@ def test_states_that_do_not_fit_are_left_out(monkeypatch):
         if kept:
             break
     assert [found.lanes for found in kept[0]] == [(lanes[0],)]
+
+
+def test_a_bundle_of_an_earlier_version_cannot_go_on():
+    """One saved bundle by itself, as version 0.1.0 kept it, is read as nothing to go on from."""
+    task = small_task()
+    bundle = engine.start(task, lanes_of(task, [0.1]), LOOPED)
+    assert engine.unpack(engine.save(bundle)) == []
+
+
+@needs_fork
+def test_a_repetition_that_ends_otherwise_ends_the_lane_once():
+    """Code that cannot be repeated may fail a lane the second time; what it had recorded before stays, once."""
+    begun = multiprocessing.get_context("fork").Value("i", 0)
+
+    def model():
+        with begun:
+            begun.value += os.getpid() != PARENT
+            if begun.value == 3:
+                raise RuntimeError("only twice")
+        return with_dropout()
+
+    task = small_task(model)
+    lanes = [lane for seed in (0, 1) for lane in lanes_of(task, [0.01], seed=seed)]
+    parts: dict = {lane: [] for lane in lanes}
+    for count, told in enumerate(engine.train(task, lanes, replace(LOOPED, workers=2)), start=1):
+        for part in told:
+            parts[part.lane].append(part)
+        if count == 3:
+            for process in multiprocessing.active_children():
+                process.kill()
+    ends = [own[-1].outcome for own in parts.values()]
+    assert sorted(ends) == [Outcome.FAILED, Outcome.FINISHED]
+    assert all(sum(part.outcome.ended for part in own) == 1 for own in parts.values())
+    failed = next(own for own in parts.values() if own[-1].outcome is Outcome.FAILED)
+    assert failed[-1].message.startswith("failed: RuntimeError: only twice")
+    assert failed[-1].curve.steps == 0
 
 
 def test_one_process_trains_where_threads_decide_results():

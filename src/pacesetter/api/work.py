@@ -70,7 +70,7 @@ class Settings:
             object.__setattr__(self, "workers", whole(self.workers, "workers", 1))
         if self.executor != "local":
             raise InputError(
-                f"`executor` must be local, got executor={self.executor!r}: this version trains in one process"
+                f"`executor` must be local, got executor={self.executor!r}: this version trains on one machine"
             )
         if self.study is not None and (not self.study.strip() or not self.study.isprintable() or "/" in self.study):
             raise InputError(

@@ -197,14 +197,14 @@ class _Beside:
         self._process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=_serve, args=(hears, tells, self._given, os.getpid())
         )
+        # Also when starting it is interrupted, and at the end of this program, which would wait for the process.
+        self._end = weakref.finalize(self, _kill, self._process)
         try:
             with _undisturbed():
                 self._process.start()
         finally:
             hears.close()
             tells.close()
-        # Also at the end of this program, which would wait for the process.
-        self._end = weakref.finalize(self, _kill, self._process)
         self._died = False
         self.ready = self._talk(None)
 
@@ -244,7 +244,8 @@ class _Beside:
     def _let_go(self) -> None:
         # Killed, because a process that is asked to end waits for whatever threads the user's code has left.
         self._end()
-        self._process.join()
+        if self._process.pid is not None:
+            self._process.join()
         self._died = True
 
 
@@ -290,7 +291,8 @@ def _processes(count: int, plan: Plan, given: "_Given") -> list[Worker]:
         for worker in made:
             worker.close()
         if isinstance(error, Exception):
-            raise _OneProcess(f"another could not be started: {type(error).__name__}: {error}") from error
+            why = "it ended at once" if isinstance(error, _Gone) else f"{type(error).__name__}: {error}"
+            raise _OneProcess(f"another could not be started: {why}") from error
         raise
     return list(made)
 
@@ -382,6 +384,9 @@ def _work_for(parent: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    # What is printed beside a bar waits for a lock that whoever draws it may have held at the fork.
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, getattr(getattr(sys, name), "rich_proxied_file", getattr(sys, name)))
     # A pool of threads does not survive a fork: beside one thread torch starts no other.
     torch.set_num_threads(1)
 
