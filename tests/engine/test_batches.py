@@ -143,6 +143,15 @@ def test_what_indexing_could_change_is_read_as_the_loader_does(loader: Any) -> N
     assert task_of(loader).train_source.in_memory == ()
 
 
+def test_a_loader_of_ready_batches_can_be_split() -> None:
+    """Without validation data, some of the ready batches are set aside, and each stays a batch."""
+    ready = [(INPUTS[i : i + 8], TARGETS[i : i + 8]) for i in range(0, 96, 8)]
+    task = small_task(train=DataLoader(ready, batch_size=None, shuffle=True), valid=None, batch_size=None)
+    assert (task.train_source.batches_per_epoch, task.valid_source.length) == (10, 2)
+    assert next(Batches(task.train_source, 0, CPU))[0].shape == (8, 5)
+    assert [len(batch[1]) for batch in validation_batches(task.valid_source, CPU)] == [8, 8]
+
+
 @pytest.mark.parametrize("valid", [DataLoader(WHOLE, 10), DataLoader(PART, 10)], ids=["whole", "part"])
 def test_validation_tensors_are_read_in_order_with_the_short_batch(valid: Any) -> None:
     """A validation loader over tensors gives what it gives itself."""

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from pacesetter.errors import InputError, TaskError
-from pacesetter.tasks._data import Source, make_source, split_source
+from pacesetter.tasks._data import Source, make_source
+from pacesetter.tasks._split import split_source
 
 __all__ = ["Maximize", "Task", "accuracy", "maximize"]
 
