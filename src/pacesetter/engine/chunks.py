@@ -51,7 +51,9 @@ def composed(
         pairs = zip(parts, copies(program, len(parts)), strict=True)
         return [Looped(own, optimizers.parse(name)) for (name, _), own in pairs], randomness
     width = plan.lanes_per_chunk if plan.compiled else 0
-    replays = {name: (Replays(), Replays()) for name, _ in parts}
+    # Steps are a rule's own; what is evaluated is not.
+    judges = Replays()
+    replays = {name: (Replays(), judges) for name, _ in parts}
     return [
         Vectorised(program, optimizers.parse(name), size, width, plan.threads, replays[name]) for name, size in parts
     ], randomness

@@ -11,7 +11,7 @@ import torch
 from pacesetter import optimizers
 from pacesetter.engine import remembered
 from pacesetter.engine.agreement import ON_FIRST_BATCHES, why_not_vectorised
-from pacesetter.engine.batches import Batches
+from pacesetter.engine.batches import Batches, validation_batches
 from pacesetter.engine.blame import in_one_line, told
 from pacesetter.engine.bundle import Bundle, start, train_at
 from pacesetter.engine.memory import budget, needs
@@ -274,6 +274,10 @@ class _Measuring:
             bundle = self._bundle(way, rule)
             first = self._train(bundle, 1)
             chunk = bundle.chunks[0]
+            if way.compiled:
+                began = time.perf_counter()
+                chunk.judge(next(validation_batches(self._task.valid_source, bundle.device)))
+                first += time.perf_counter() - began
             if isinstance(chunk, Vectorised) and chunk.why_not_compiled:
                 self._memory.know(NOT_COMPILED, chunk.why_not_compiled)
                 return float("inf")

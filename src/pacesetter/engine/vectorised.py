@@ -102,6 +102,7 @@ class Vectorised:
 
     def step(self, number: int, batches: Sequence[Any]) -> None:
         """One update of every lane at its rate, by the mean gradient of `batches`."""
+        rewind = _rewinder(self._moving[0].device)
         while True:
             try:
                 made = self._in_passes(self._rates[number], batches)
@@ -110,6 +111,7 @@ class Vectorised:
                 if not is_out_of_memory(error) or self._passes >= len(self._moving[0]):
                     raise
                 self._passes *= 2
+                rewind()
         loss, norm, *self._moving = made
         self._told.append((loss, norm))
 
@@ -123,10 +125,10 @@ class Vectorised:
         """(loss, norm, weights, buffers and state after the update), of all rows at once or of some after the other."""
         if self._passes == 1:
             return self._pass(self._moving, rates, batches)
-        before = Randomness.now()
+        rewind = _rewinder(rates.device)
         parts = []
         for rows in torch.arange(len(rates)).chunk(self._passes):
-            before.restore()
+            rewind()
             some = slice(int(rows[0]), int(rows[-1]) + 1)
             parts.append(self._pass([t[some] for t in self._moving], rates[some], batches))
         return [torch.cat(rows) for rows in zip(*parts, strict=True)]
@@ -247,31 +249,46 @@ class Vectorised:
         given, layout = trees.tree_flatten(batch)
         tensors, kind = _taken_apart(given)
         names: list[str] = list(self._program.task.metrics)
+        tree, shape = trees.tree_flatten(self._evaluated())
 
         def judge(*leaves: torch.Tensor) -> Leaves:
-            params, buffers, state = trees.tree_unflatten(leaves[: len(self._moving)], self._layout)
-            frozen, tensors = self._rest(leaves[len(self._moving) :])
+            weights, buffers = trees.tree_unflatten(leaves[: len(tree)], shape)
+            frozen, tensors = self._rest(leaves[len(tree) :])
             again = trees.tree_unflatten(_put_together(given, tensors), layout)
 
-            def one(params: Any, buffers: Tensors, state: Any) -> tuple[torch.Tensor, ...]:
-                loss, metrics = self._judged(self._rule.evaluation(params, state), buffers, frozen, again)
+            def one(weights: Tensors, buffers: Tensors) -> tuple[torch.Tensor, ...]:
+                loss, metrics = self._judged(weights, buffers, frozen, again)
                 return loss, *(metrics[name] for name in names)
 
             with _quiet():
-                return list(vmap(one, randomness="same")(params, buffers, state))
+                return list(vmap(one, randomness="same")(weights, buffers))
 
+        rewind = _rewinder(self._moving[0].device)
         if self._judges_together:
-            leaves = [*self._moving, *self._frozen.values(), *tensors]
+            rows = len(self._moving[0])
+            whole = rows == self._width and batch_length(batch) == self._program.task.valid_source.batch_size
+            leaves = [*tree, *self._frozen.values(), *tensors]
             try:
-                kind = kind and (len(self._moving[0]), layout, kind)
-                loss, *metrics = (t[: self.lanes] for t in self._judges.run(kind, judge, leaves))
+                kind = kind and (rows, layout, kind)
+                found = self._judges.run(kind, judge, leaves, self._threads if whole else 0)
+                loss, *metrics = (t[: self.lanes] for t in found)
                 return loss, dict(zip(names, metrics, strict=True))
             except Exception:  # noqa: BLE001  # see below
                 # A metric in plain Python (`.item()`, numpy, scikit-learn) cannot see all lanes at once; one by one
                 # it can, and a real error comes again there.
                 self._judges_together = False
-        told = [self._judged_alone(lane, batch) for lane in range(self.lanes)]
+        told = []
+        for lane in range(self.lanes):
+            rewind()
+            told.append(self._judged_alone(lane, batch))
         return torch.stack([t[0] for t in told]), {name: torch.stack([t[1][name] for t in told]) for name in names}
+
+    def _evaluated(self) -> tuple[Tensors, Tensors]:
+        """(weights to evaluate, buffers) of all rows."""
+        params, buffers, state = trees.tree_unflatten(self._moving, self._layout)
+        if type(self._rule).evaluation is not Rule.evaluation:
+            params = vmap(self._rule.evaluation)(params, state)
+        return params, buffers
 
     def _judged_alone(self, lane: int, batch: Any) -> tuple[torch.Tensor, Tensors]:
         params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
@@ -374,6 +391,19 @@ def _put_together(leaves: list[Any], tensors: Sequence[torch.Tensor]) -> list[An
     """The leaves with `tensors` in the place of theirs."""
     given = iter(tensors)
     return [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+
+
+def _rewinder(device: torch.device) -> Callable[[], None]:
+    """What sets torch's generators to where they are now: at every step, for which `Randomness` takes too long."""
+    of_cpu = torch.get_rng_state()
+    of_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    def rewind() -> None:
+        torch.set_rng_state(of_cpu)
+        if of_gpu is not None:
+            torch.cuda.set_rng_state(of_gpu, device)
+
+    return rewind
 
 
 @contextmanager
