@@ -1,116 +1,240 @@
-"""Lane-steps per second of both engines against a plain PyTorch loop with fused Adam, as ratios measured in one run.
+"""How many lanes train in the time of one: Pacesetter against a plain PyTorch loop, as ratios measured in one run.
 
-    python benchmarks/engines.py [--repeats 3] [--json FILE] [--task digits-mlp ...]
+    python benchmarks/engines.py [--row NAME ...] [--repeats 3] [--json FILE]
 
-A lane-step is one update of one learning rate. The plain loop is what a good engineer writes for one learning rate:
-tensors in memory, `torch.optim.Adam(fused=True)`, `zero_grad`, `backward`, `step`, and the loss kept as a tensor. The
-engines do more: they record loss, gradient norm and rate of every step. Evaluations are left out on both sides. The
-three are timed in turn, `--repeats` times over, and the best time of each counts.
+A lane-step is one update of one learning rate. The plain loop (`_plain.py`) trains one learning rate with fused Adam,
+on as many threads as there are cores or on one, whichever is faster, and evaluates nothing. Pacesetter records loss,
+gradient norm and rate of every step and evaluates as often as it does by default (every 22 steps of the digits); its
+plan is the one that `auto` picks for long work, so code is compiled where that is faster, and the seconds that took are
+printed beside. Both are timed in turn, `--repeats` times over, and the best time of each counts.
+
+`benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
 """
 
 import argparse
 import ctypes
 import json
+import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from _models import MODELS
+from _plain import plain_loop, seconds_per_step
+from torch.utils.data import Dataset
 
 from pacesetter import engine, tasks
-from pacesetter.engine.batches import Batches
+from pacesetter.engine.plan import Plan
 from pacesetter.records import Lane
 from pacesetter.tasks import Task
 
-TASKS = ("digits-mlp", "digits-cnn", "docs-gpt")
-LANES = (1, 8, 32)
-SECONDS = 0.6
-"""Aim of each timing: long enough to drown the clock, short enough that the whole table takes minutes."""
+SECONDS = 1.0
+"""Aim of each timing of the plain loop: long enough to drown the clock."""
+LONG = 10**7
+"""Updates of the work that plans are made for: compiling pays, whatever it gains."""
+COLUMNS = "{:<46}{:>10}{:>9}   {}"
 
 
-def plain_loop(task: Task) -> Callable[[int], None]:
-    """A function that makes so many updates of one plain loop."""
-    torch.manual_seed(0)
-    model = task.make_model()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    batches = Batches(task.train_source, 0, torch.device("cpu"))
-    losses: list[torch.Tensor] = []
+class Bench:
+    """Rows of the table, and what they are made of."""
 
-    def run(steps: int) -> None:
-        model.train()
-        for _ in range(steps):
-            source, target = next(batches)
-            optimizer.zero_grad()
-            loss = task.loss(model(source), target)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
+        self.rows: list[dict[str, object]] = []
+        self.threads = torch.get_num_threads()
 
-    return run
+    def tell(self, name: str, value: float, goal: float, more: bool = True, note: str = "") -> None:
+        """One row: a ratio, what it should reach, and whether more is better."""
+        self.rows.append({"row": name, "value": value, "goal": goal, "more_is_better": more, "note": note})
+        good = value >= goal if more else value <= goal
+        print(
+            COLUMNS.format(
+                name, f"{value:.2f}", f"{'>=' if more else '<='} {goal:g}", f"{'' if good else 'NOT '}reached  {note}"
+            ),
+            flush=True,
+        )
 
+    def against_plain(self, task: Task, lanes: int, length: int) -> tuple[float, str]:
+        """(lane-steps in the time of a plain one, how), for runs of `length` updates at the default cadence."""
+        long = replace(task, steps=length, evaluations=max(1, length * task.evaluations // task.total_steps))
+        keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, length) for i in range(lanes)]
+        began = time.perf_counter()
+        plan = engine.make_plan(long, [replace(key, total_steps=LONG) for key in keys])
+        planned = time.perf_counter() - began
+        plain, ours = [], []
+        for _ in range(self.repeats):
+            plain.append(min(self.plain_seconds(task)))
+            ours.append(lane_step_seconds(long, keys, plan))
+        how = f"{plan.engine}{' and compiled' * plan.compiled}, {plan.threads} threads, {plan.workers} processes"
+        return min(plain) / min(ours), f"{1e6 * min(plain):.0f} us plain; {how}; planned in {planned:.0f} s"
 
-def lanes_of(task: Task, which: str, lanes: int) -> Callable[[int], None]:
-    """A function that makes so many updates of `lanes` lanes of one bundle."""
-    total = 10**6  # one segment without evaluations
-    plan = engine.Plan(which, lanes, torch.get_num_threads(), "cpu", "a benchmark")
-    keys = [Lane("adam", "constant", 1e-3 * (1 + i / lanes), 0, total) for i in range(lanes)]
-    bundle = engine.start(task, keys, plan)
-
-    def run(steps: int) -> None:
-        engine.advance(bundle, steps)
-
-    return run
-
-
-def seconds_per_step(run: Callable[[int], None], steps: int) -> float:
-    """Wall time of one update (of all lanes together)."""
-    started = time.perf_counter()
-    run(steps)
-    return (time.perf_counter() - started) / steps
-
-
-def measure(name: str, repeats: int) -> dict[str, dict[str, float]]:
-    """{"plain" | "vectorised" | "looped": {lanes: microseconds per lane and step}}."""
-    task = tasks.load(name)
-    runs: dict[tuple[str, int], Callable[[int], None]] = {("plain", 1): plain_loop(task)}
-    for lanes in LANES:
-        for which in ("vectorised", "looped"):
-            runs[which, lanes] = lanes_of(task, which, lanes)
-    counts = {}
-    for key, run in runs.items():
-        run(2)  # warm
-        counts[key] = max(3, min(400, int(SECONDS / seconds_per_step(run, 2))))
-    best = dict.fromkeys(runs, float("inf"))
-    for _ in range(repeats):
-        for key, run in runs.items():
-            best[key] = min(best[key], seconds_per_step(run, counts[key]))
-    table: dict[str, dict[str, float]] = {}
-    for (which, lanes), seconds in best.items():
-        table.setdefault(which, {})[str(lanes)] = 1e6 * seconds / lanes
-    return table
+    def plain_seconds(self, task: Task) -> list[float]:
+        """One update of the plain loop, on one thread and on all."""
+        found = []
+        for count in sorted({1, self.threads}):
+            torch.set_num_threads(count)
+            found.append(seconds_per_step(plain_loop(task), SECONDS))
+        torch.set_num_threads(self.threads)
+        return found
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--task", choices=TASKS, action="append")
-    options = parser.parse_args()
-    keep_freed_memory()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
-    print(f"{'task':<12}{'plain loop':>16}{'lanes':>8}{'vectorised':>13}{'looped':>9}   (plain loop's lane-steps = 1)")
-    results = {}
-    for name in options.task or TASKS:
-        results[name] = table = measure(name, options.repeats)
-        plain = table["plain"]["1"]
-        for lanes in map(str, LANES):
-            ratios = "".join(f"{plain / table[w][lanes]:>{n}.2f}" for w, n in (("vectorised", 13), ("looped", 9)))
-            print(f"{name:<12}{plain:>13.0f} us{lanes:>8}{ratios}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+def lane_step_seconds(task: Task, keys: list[Lane], plan: Plan) -> float:
+    """Wall time of one update of one lane, from the first evaluation to the end."""
+    steps, began = 0, 0.0
+    for parts in engine.train(task, keys, plan):
+        began = began or time.perf_counter()
+        steps += sum(part.curve.steps for part in parts)
+    return (time.perf_counter() - began) / steps
+
+
+# ------------------------------------------------------------------------------------------------------------- rows
+
+
+def digits_mlp(bench: Bench) -> None:
+    """32 lanes of the fully connected network."""
+    bench.tell("digits-mlp, 32 lanes", *_goal(bench.against_plain(tasks.load("digits-mlp"), 32, 4400), 4.5))
+
+
+def digits_cnn(bench: Bench) -> None:
+    """32 lanes of the convolutional network."""
+    bench.tell("digits-cnn, 32 lanes", *_goal(bench.against_plain(tasks.load("digits-cnn"), 32, 880), 2.0))
+
+
+def docs_gpt(bench: Bench) -> None:
+    """8 lanes of the transformer."""
+    bench.tell("docs-gpt, 8 lanes", *_goal(bench.against_plain(tasks.load("docs-gpt"), 8, 150), 1.3))
+
+
+def any_model(bench: Bench) -> None:
+    """One and few lanes, and models that cannot be stacked or gain nothing by it."""
+    for name in ("digits-mlp", "digits-cnn", "docs-gpt"):
+        length = 60 if name == "docs-gpt" else 880
+        for lanes in (1, 3):
+            bench.tell(
+                f"{name}, {lanes} lane{'s' * (lanes > 1)}",
+                *_goal(bench.against_plain(tasks.load(name), lanes, length), 0.95),
+            )
+    for name, make in MODELS.items():
+        task = replace(tasks.load("digits-mlp"), model=make, name=name)
+        for lanes in (1, 8):
+            bench.tell(f"{name}, {lanes} lane{'s' * (lanes > 1)}", *_goal(bench.against_plain(task, lanes, 440), 0.95))
+
+
+def end_to_end(bench: Bench) -> None:
+    """One command that trains 96 lanes, against one process that trains 96 plain runs one after the other."""
+    folder = Path(tempfile.mkdtemp())
+    environment = {**os.environ, "PACESETTER_CACHE": str(folder / "cache")}
+    rates = ",".join(f"{rate:.6g}" for rate in np.geomspace(1e-4, 0.5, 32))
+
+    def ours(*options: str) -> float:
+        return _wall(
+            [sys.executable, "-m", "pacesetter", "compare", "digits-mlp", "--lr", rates, "--seeds", "3",
+             "--store", f"sqlite:///{folder}/{time.monotonic_ns()}.db", *options], environment
+        )  # fmt: skip
+
+    plain = [sys.executable, str(Path(__file__).parent / "_plain_runs.py"), rates, "3"]
+    cold, slow, warm = [], [], []
+    for _ in range(bench.repeats):
+        environment["PACESETTER_CACHE"] = tempfile.mkdtemp(dir=folder)
+        slow.append(_wall(plain, environment))
+        cold.append(ours())
+    environment["PACESETTER_CACHE"] = tempfile.mkdtemp(dir=folder)
+    compiling = ours("--engine", "compiled")
+    for _ in range(bench.repeats):
+        slow.append(_wall(plain, environment))
+        warm.append(ours())
+    note = f"{min(slow):.1f} s plain"
+    bench.tell("end to end, cold: share of the plain runs' time", min(cold) / min(slow), 1 / 2, more=False, note=note)
+    note += f"; {compiling:.0f} s when it compiles first"
+    bench.tell("end to end, warm: share of the plain runs' time", min(warm) / min(slow), 1 / 3, more=False, note=note)
+
+
+def pipeline(bench: Bench) -> None:
+    """Data that costs as much as the step: lanes of a bundle read it once."""
+    task = tasks.load("digits-cnn")
+    images, targets = task.train
+    step = min(bench.plain_seconds(task))
+    rows = Augmented(images, targets, seconds=step / task.batch_size)
+    slow = replace(task, train=rows, valid=task.valid)
+    ratio, note = bench.against_plain(task, 8, 440)
+    shared, _ = bench.against_plain(slow, 8, 220)
+    bench.tell(
+        "data as dear as the step: gain over the same",
+        shared / ratio,
+        1.6,
+        note=f"{ratio:.2f} becomes {shared:.2f}; {note}",
+    )
+
+
+class Augmented(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Images that are shifted at random, and decoded for so many seconds each."""
+
+    def __init__(self, images: torch.Tensor, targets: torch.Tensor, seconds: float) -> None:
+        self.images, self.targets, self.seconds = images, targets, seconds
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        until = time.perf_counter() + self.seconds
+        image = self.images[index].roll(int(torch.randint(-1, 2, ())), -1)
+        while time.perf_counter() < until:
+            pass
+        return image, self.targets[index]
+
+
+def growth(bench: Bench) -> None:
+    """Time per lane from few lanes to 512."""
+    for name, length in (("digits-mlp", 220), ("digits-cnn", 66)):
+        task = replace(tasks.load(name), steps=length, evaluations=max(1, length // 22))
+        times: dict[int, float] = {}
+        for lanes in (8, 16, 32, 64, 128, 256, 512):
+            keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, length) for i in range(lanes)]
+            plan = engine.make_plan(task, [replace(key, total_steps=LONG) for key in keys], workers=1)
+            times[lanes] = min(lane_step_seconds(task, keys, plan) for _ in range(bench.repeats))
+        best = min(times, key=times.__getitem__)
+        worst = max(seconds / times[best] for lanes, seconds in times.items() if lanes >= best)
+        note = ", ".join(f"{lanes}: {1e6 * seconds:.0f} us" for lanes, seconds in times.items())
+        bench.tell(f"{name}: time per lane beyond the best, to 512", worst, 1.1, more=False, note=note)
+
+
+def evaluation(bench: Bench) -> None:
+    """What the default evaluations cost beside the training."""
+    for name, lanes, length in (("digits-mlp", 32, 880), ("digits-cnn", 32, 440), ("docs-gpt", 8, 60)):
+        task = tasks.load(name)
+        cadence = max(1, length * task.evaluations // task.total_steps)
+        keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, length) for i in range(lanes)]
+        plan = engine.make_plan(task, [replace(key, total_steps=LONG) for key in keys], workers=1)
+        often = replace(task, steps=length, evaluations=cadence)
+        seldom = replace(task, steps=length, evaluations=1)
+        pairs = [
+            (lane_step_seconds(often, keys, plan), lane_step_seconds(seldom, keys, plan)) for _ in range(bench.repeats)
+        ]
+        share = min(a for a, _ in pairs) / min(b for _, b in pairs) - 1
+        bench.tell(f"{name}: evaluation beside training", share, 0.15, more=False, note=f"{cadence} in {length} steps")
+
+
+ROWS: dict[str, Callable[[Bench], None]] = {
+    row.__name__.replace("_", "-"): row
+    for row in (digits_mlp, digits_cnn, docs_gpt, any_model, end_to_end, pipeline, growth, evaluation)
+}
+
+
+def _goal(found: tuple[float, str], goal: float) -> tuple[float, float, bool, str]:
+    return found[0], goal, True, found[1]
+
+
+def _wall(command: list[str], environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - began
 
 
 def keep_freed_memory() -> None:
@@ -118,7 +242,26 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         for setting in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            libc.mallopt(setting, 1 << 30)
+            libc.mallopt(setting, 1 << 25)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--row", choices=list(ROWS), action="append", dest="rows")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    keep_freed_memory()
+    bench = Bench(options.repeats)
+    processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    print(f"torch {torch.__version__}, {bench.threads} threads, {processor}")
+    print(COLUMNS.format("", "ratio", "goal", ""))
+    for name in options.rows or ROWS:
+        ROWS[name](bench)
+    if options.json:
+        machine = {"torch": torch.__version__, "threads": bench.threads, "machine": platform.machine()}
+        options.json.write_text(json.dumps({"machine": machine, "rows": bench.rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
