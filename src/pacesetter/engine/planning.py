@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch.utils import _pytree as trees
 
 from pacesetter import optimizers
 from pacesetter.engine import remembered
@@ -110,7 +111,7 @@ def make_plan(
     place = usable_device(device)
     work = Work.of(lanes)
     with traceless():
-        need = needs(task, optimizers.parse(work.rules[0]), place)
+        need = needs(task, max(map(optimizers.parse, work.rules), key=_slots), place)
         need.refuse(memory)
         free = budget(memory, place)
         processes = workers or (torch.get_num_threads() if place.type == "cpu" else 1)
@@ -123,6 +124,11 @@ def make_plan(
     left = None if each is None else each - chunk * need.per_chunk_lane
     room = MOST_IN_BUNDLE if left is None else max(1, left // max(need.per_lane, 1))
     return replace(plan, lanes_per_bundle=work.per_bundle(room, plan.workers))
+
+
+def _slots(rule: optimizers.Rule) -> int:
+    """Numbers that a rule keeps beside each weight."""
+    return len(trees.tree_leaves(rule.init({"": torch.zeros(1)})))
 
 
 def usable_device(device: str) -> torch.device:
