@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +18,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from pacesetter import engine, tasks
-from pacesetter.engine import workers as workers_module
+from pacesetter.engine import processes
 from pacesetter.engine.train import bundles_of
+from pacesetter.engine.workers import refuse_while_spawning, workers
 from pacesetter.errors import InputError, TaskError
 from pacesetter.records import Outcome
 from tests.engine.helpers import LOOPED, PLANS, VECTORISED, blobs, joined, lanes_of, small_task, trained
 
-needs_fork = pytest.mark.skipif(not workers_module._may_fork(LOOPED), reason="processes are not forked here")
+needs_fork = pytest.mark.skipif(not processes._may_fork(LOOPED), reason="processes are not forked here")
 
 PARENT = os.getpid()
 
@@ -367,7 +369,7 @@ def test_one_process_trains_where_threads_decide_results():
 
 def test_a_task_that_cannot_be_sent_is_trained_here(monkeypatch):
     """Where processes cannot be forked and the task cannot be sent, this process trains, and says why."""
-    monkeypatch.setattr(workers_module, "_may_fork", lambda plan: False)
+    monkeypatch.setattr(processes, "_may_fork", lambda plan: False)
     task = small_task()
     notes: list[str] = []
     found = trained(task, several_lanes(task), in_bundles(LOOPED, 2), on_note=notes.append)
@@ -379,7 +381,7 @@ def test_a_task_that_cannot_be_sent_is_trained_here(monkeypatch):
 
 def test_a_task_that_can_be_sent_is_trained_in_spawned_processes(monkeypatch):
     """Where processes cannot be forked the task is sent, its tensors stay where they are, and results are the same."""
-    monkeypatch.setattr(workers_module, "_may_fork", lambda plan: False)
+    monkeypatch.setattr(processes, "_may_fork", lambda plan: False)
     task = tasks.load("quadratic")
     lanes = [replace(lane, total_steps=20) for seed in (0, 1) for lane in lanes_of(task, [0.01, 0.05], seed=seed)]
     notes: list[str] = []
@@ -399,12 +401,12 @@ def test_each_device_has_workers(monkeypatch):
 
         def __init__(self, method, given) -> None:
             placed.append(given.plan.device)
-            self.ready = workers_module.Future()
+            self.ready = Future()
             self.ready.set_result(None)
 
-    monkeypatch.setattr(workers_module, "_Beside", Stand)
+    monkeypatch.setattr(processes, "Beside", Stand)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    found, note = workers_module.workers(
+    found, note = workers(
         tasks.load("quadratic"), replace(LOOPED, device="cuda", workers=3), 4, with_weights=False, largest_state=0
     )
     assert (len(found), note) == (3, "")
@@ -413,7 +415,7 @@ def test_each_device_has_workers(monkeypatch):
 
 def test_a_process_that_imports_a_script_anew_is_told_to_stop(monkeypatch):
     """In a process that is still importing the script it was started from, a study is refused with the way out."""
-    workers_module.refuse_while_spawning()
+    refuse_while_spawning()
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
     with pytest.raises(InputError, match="`workers` must be 1 in a script that trains as soon as it is imported"):
-        workers_module.refuse_while_spawning()
+        refuse_while_spawning()

@@ -14,7 +14,8 @@ from pacesetter.engine.bundle import Part
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Tensors
 from pacesetter.engine.saved import State
-from pacesetter.engine.workers import Job, Segment, Worker, WorkerDied, workers
+from pacesetter.engine.trainer import Job, Segment
+from pacesetter.engine.workers import Worker, WorkerDied, workers
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.tasks._task import Task
 from pacesetter.words import plural
