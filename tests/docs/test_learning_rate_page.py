@@ -55,8 +55,12 @@ def test_command_and_question_are_the_same(script: ModuleType) -> None:
     for question in script.studies.ALL:
         given = options(question.command)
         rules, pace = given["optimizers"], given["schedules"]
-        typed = Question.read(given["lr"], list(rules) or None, list(pace) or None, (), given["seeds"], given["seed"])
-        asked = Question.read(question.lr, question.optimizers, question.schedules, (), question.seeds, 0)
+        typed = Question.read(
+            given["task"], given["lr"], list(rules) or None, list(pace) or None, (), given["seeds"], given["seed"]
+        )
+        asked = Question.read(
+            question.task, question.lr, question.optimizers, question.schedules, (), question.seeds, 0
+        )
         assert typed == asked
         assert (given["steps"], given["engine"], given["task"]) == (question.steps, question.engine, question.task)
 
