@@ -32,6 +32,8 @@ CHUNKS = (8, 32)
 COMPILED_CHUNK = 16
 """Lanes that a step is compiled for. Of 8, 16 and 32 it was within a tenth of the best for each built-in task, and
 compiling for several is not worth it."""
+WIDTHS = 4
+"""Compiled chunks are a multiple of this wide: a quarter of their rows, at most, is idle."""
 TIMED_SECONDS = 0.03
 FEWEST_TIMED, MOST_TIMED = 3, 20
 """Each way is timed over as many steps as fill this, after the steps that record it."""
@@ -223,10 +225,9 @@ class _Measuring:
         return self._compiled() if left > WORTH_LOOKING and self._is_kept() else []
 
     def _width(self) -> int:
-        width = 1
-        while width < min(COMPILED_CHUNK, self._together):
-            width *= 2
-        return width
+        """Lanes to compile for: chunks of even sizes, few different widths, so that code that is kept is of use again."""
+        each = -(-self._together // -(-self._together // COMPILED_CHUNK))
+        return each if each <= 2 else WIDTHS * -(-each // WIDTHS)
 
     # ------------------------------------------------------------------------------------------------- times
 
