@@ -329,6 +329,22 @@ def test_a_bundle_of_an_earlier_version_cannot_go_on():
     assert engine.unpack(engine.save(bundle)) == []
 
 
+def test_a_state_that_cannot_be_read_costs_time_alone(monkeypatch):
+    """Lanes whose state is unreadable are trained from their start, and what was told is not told again."""
+    monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)
+    task = small_task(with_dropout)
+    (lane,) = lanes_of(task, [0.1])
+    whole = joined(trained(task, [lane], LOOPED)[lane])
+    kept: list = []
+    for _ in engine.train(task, [lane], LOOPED, on_states=kept.append):
+        if kept and kept[-1][0].step:
+            break
+    ((state,),) = kept[-1:]
+    rest = trained(task, [lane], LOOPED, states=[replace(state, saved=b"rubbish")])[lane]
+    assert rest[-1].outcome is Outcome.FINISHED
+    assert joined(rest).train_loss.tobytes() == whole.train_loss[state.step :].tobytes()
+
+
 @needs_fork
 def test_a_repetition_that_ends_otherwise_ends_the_lane_once():
     """Code that cannot be repeated may fail a lane the second time; what it had recorded before stays, once."""

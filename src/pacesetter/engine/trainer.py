@@ -77,7 +77,12 @@ class Trainer:
         assert self._job is not None
         if self._job.state is None:
             return start(self._task, self._job.lanes, self._plan, self._with_weights)
-        bundle = load(self._task, self._plan, self._job.state.saved, self._with_weights)
+        try:
+            bundle = load(self._task, self._plan, self._job.state.saved, self._with_weights)
+        except PacesetterError:
+            raise
+        except Exception:  # noqa: BLE001  # saved by another version of torch, say: then anew, up to there for nothing
+            return start(self._task, self._job.lanes, self._plan, self._with_weights)
         wanted = set(self._job.lanes)
         rows = [i for i, lane in enumerate(bundle.lanes) if lane in wanted]
         if len(rows) < len(bundle.lanes):
