@@ -296,12 +296,13 @@ class Convolutional(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-2)])
 @pytest.mark.parametrize("rule", ["adamw", "sgd(momentum=0.9)"])
 def test_compiled_training_is_the_stacked_one(dtype, tolerance, rule):
-    """Curves of compiled lanes are those of recorded ones: 24 steps, each a sum in another order, apart.
+    """Curves of compiled lanes are those of recorded ones, 24 steps of sums in another order apart.
 
-    In float32 a step differs by 1e-6, and 24 of them at a rate that learns by some hundreds of that.
+    A float32 step differs by 1e-7. Adam divides by the size of each gradient: one that is close to 0, where the batch
+    norm makes the offset before it count for nothing, is then another one of the full size.
     """
     inputs, targets = blobs(dtype=dtype)
     task = small_task(

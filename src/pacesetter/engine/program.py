@@ -50,7 +50,11 @@ class Program(nn.Module):
             loss = self.task.objective(*arguments)
         else:
             source, target = batch
-            arguments = (self.model(source), target)
+            output = self.model(source)
+            if isinstance(output, torch.Tensor) and self._low_precision and output.dtype == torch.bfloat16:
+                # Autocast has torch's losses in float32, but does not see them where lanes are stacked.
+                output = output.float()
+            arguments = (output, target)
             assert self.task.loss is not None
             loss = self.task.loss(*arguments)
         if not judge:
