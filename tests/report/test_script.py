@@ -14,7 +14,7 @@ import pytest
 import pacesetter as ps
 from pacesetter.errors import InputError
 from pacesetter.records import Outcome
-from pacesetter.report.script import TOLERANCE, script
+from pacesetter.report.script import LOW_TOLERANCE, TOLERANCE, script
 from tests.report import studies
 
 # Every script runs as a program would, but all in one process: importing torch takes longer than training.
@@ -132,6 +132,11 @@ OF_A_FILE = {
     "a task itself": ("scripted.py:INSTANCE", "adam lr=0.01", None),
     "a module": ("scripted:tensors", "sgd lr=0.05", None),
 }
+# Trained with matrix products in bfloat16.
+LOW = {
+    "bfloat16": ("digits-mlp", "sgd(momentum=0.9) lr=0.03", 22),
+    "bfloat16, of a file": ("scripted.py:updates", "adamw(weight_decay=0.1) lr=0.02 cosine", None),
+}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +146,7 @@ def printed(tmp_path_factory):
     (folder / "scripted.py").write_text(FILE, encoding="utf-8")
     os.chdir(folder)
     try:
-        found = _run(BUILT_IN, folder, 'sys.modules["pacesetter"] = None') | _run(OF_A_FILE, folder, "")
+        found = _run(BUILT_IN, folder, 'sys.modules["pacesetter"] = None') | _run({**OF_A_FILE, **LOW}, folder, "")
     finally:
         os.chdir(home)
         sys.path[:] = [place for place in sys.path if place != str(folder)]
@@ -152,7 +157,8 @@ def printed(tmp_path_factory):
 def _run(cases, folder, first):
     paths = {}
     for number, (case, (task, recipe, steps)) in enumerate(cases.items()):
-        study = ps.train(task, recipe, seed=3, steps=steps, out=folder / "trained")
+        precision = "bfloat16" if case in LOW else "float32"
+        study = ps.train(task, recipe, seed=3, steps=steps, out=folder / "trained", precision=precision)
         paths[case] = folder / f"{'file' if first else 'own'}{number}.py"
         paths[case].write_text(script(study.record, 0), encoding="utf-8")
     command = [sys.executable, "-W", "error", "-c", RUN.format(first=first), *map(str, paths.values())]
@@ -162,18 +168,19 @@ def _run(cases, folder, first):
     return dict(zip(paths, parts, strict=True))
 
 
-@pytest.mark.parametrize("case", [*BUILT_IN, *OF_A_FILE])
+@pytest.mark.parametrize("case", [*BUILT_IN, *OF_A_FILE, *LOW])
 def test_the_script_gets_the_recorded_losses(case, printed):
     """Every training and validation loss is that of the record: to the tolerance, for every kind of lane and data."""
+    tolerance = LOW_TOLERANCE if case in LOW else TOLERANCE
     *table, last = printed[case].strip().splitlines()
-    assert float(last.removeprefix("largest relative difference: ")) <= TOLERANCE
+    assert float(last.removeprefix("largest relative difference: ")) <= tolerance
     rows = [line.split() for line in table[2:]]
     assert rows[0][0] == "0"
     assert len(rows) >= 3
     assert all(len(row) == 5 for row in rows[1:-1])
     for row in rows[1:-1]:
         here, recorded = np.array(row[1:3], float), np.array(row[3:5], float)
-        np.testing.assert_allclose(here, recorded, rtol=TOLERANCE, atol=0.01)
+        np.testing.assert_allclose(here, recorded, rtol=tolerance, atol=0.01)
 
 
 def test_a_wrong_number_is_found(tmp_path):
@@ -186,6 +193,20 @@ def test_a_wrong_number_is_found(tmp_path):
     (tmp_path / "lane.py").write_text(script(false, 0), encoding="utf-8")
     done = subprocess.run([sys.executable, tmp_path / "lane.py"], capture_output=True, text=True, check=True)
     assert float(done.stdout.strip().rpartition(": ")[2]) > 0.01
+
+
+def test_the_script_has_the_precision_of_the_study(tmp_path):
+    """Without autocast the losses of a bfloat16 lane would be ten times as far off; float32 has none."""
+    low = ps.train("digits-mlp", "sgd lr=0.1", steps=6, precision="bfloat16", out=tmp_path / "trained").record
+    full = replace(low, plan={**low.plan, "precision": "float32"})
+    paths = [tmp_path / "low.py", tmp_path / "full.py"]
+    for path, study in zip(paths, (low, full), strict=True):
+        path.write_text(script(study, 0), encoding="utf-8")
+    assert "autocast" not in paths[1].read_text(encoding="utf-8")
+    command = [sys.executable, "-c", RUN.format(first=""), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    off = [float(last) for last in re.findall(r"largest relative difference: (.*)", done.stdout)]
+    assert off[0] < 0.1 * off[1]
 
 
 def test_what_is_not_finite_and_odd_names_stay_python(small):

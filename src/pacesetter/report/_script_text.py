@@ -6,6 +6,7 @@ __all__ = [
     "GROUPS",
     "IMPORTS",
     "LOOP",
+    "LOW",
     "METRICS",
     "MODULE",
     "OF_SOURCES",
@@ -155,6 +156,11 @@ GROUPS = """groups = {{}}
     optimizer = torch.optim.{name}(groups, lr={lr}{settings})"""
 """The optimizer of weights in groups of one ratio each; takes `name`, `lr` and `settings`."""
 
+LOW = """# Matrix products in bfloat16. A weight that is used twice is cast twice: its gradients add up in float32.
+@torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False)
+"""
+"""What makes the loss one of low precision."""
+
 LOOP = """
 # The learning rate that was applied at each update, as recorded.
 {rates}
@@ -164,7 +170,7 @@ smallest = {smallest}  # differences are relative to the recorded loss, or to th
 {ratios}
 
 
-def loss_of(model, batch):
+{precision}def loss_of(model, batch):
     if getattr(task, "objective", None) is not None:
         return task.objective(model, batch)
     source, target = batch

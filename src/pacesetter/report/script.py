@@ -19,12 +19,16 @@ from pacesetter.records import Curve, LaneRecord, StudyRecord
 from pacesetter.report import _command
 from pacesetter.report import _script_text as _text
 
-__all__ = ["TOLERANCE", "script"]
+__all__ = ["LOW_TOLERANCE", "TOLERANCE", "script"]
 
 TOLERANCE = 1e-3
 """Relative difference between a script's losses and the recorded ones that float32 arithmetic in another order
 explains as long as its errors stay small, as in most lanes that learn. They may grow beyond it: at the edge of
 stability, and where a sum that falls on the other side of a kink (ReLU's, say) gives Adam a weight to move."""
+
+LOW_TOLERANCE = 0.02
+"""That of a lane whose matrix products are in bfloat16: a sum in another order may round to the next number, which is
+2**-8 away; a loss is the mean over many of them, and the updates of a run add up to a few."""
 
 LEAST_SHARE = 1e-3
 """Differences are relative to the recorded loss, or to this share of the first one where that is more: the rounding
@@ -51,14 +55,20 @@ def script(study: StudyRecord, lane: int) -> str:
 
 
 def _header(study: StudyRecord, record: LaneRecord, lane: int) -> str:
+    tolerance = LOW_TOLERANCE if _is_low(study) else TOLERANCE
     about = (
         "A plain PyTorch loop. At each validation it prints the mean training loss since the last one and the "
         "validation loss, each beside the recorded number, and at the end the largest relative difference: up to "
-        f"{TOLERANCE:g} while rounding errors stay small, as in most lanes that learn; more where something magnifies "
+        f"{tolerance:g} while rounding errors stay small, as in most lanes that learn; more where something magnifies "
         "them, such as a rate at the edge of stability."
     )
     title = _title(study, record, lane).replace("\\", "/").replace('"', "'")
     return f'"""{textwrap.fill(title, 116)}\n\n{textwrap.fill(about, 116)}\n"""\n\n{_text.IMPORTS}'
+
+
+def _is_low(study: StudyRecord) -> bool:
+    """Whether matrix products were in bfloat16; plans of the first version do not say so, and were not."""
+    return study.plan.get("precision") == "bfloat16"
 
 
 def _title(study: StudyRecord, record: LaneRecord, lane: int) -> str:
@@ -116,6 +126,7 @@ def _values(study: StudyRecord, record: LaneRecord) -> dict[str, object]:
         first = float(record.curve.train_loss[0])
     return {
         **_updates(study, record),
+        "precision": _text.LOW if _is_low(study) else "",
         "seed": record.lane.seed,
         "rates": _rates(record.curve),
         "recorded": _recorded(record.curve),
