@@ -1,7 +1,7 @@
 """How to run lanes is found by measuring: each way that applies is tried for a few steps against the work to do."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -90,6 +90,10 @@ class Work:
             parts += 1
         return max(1, min(room, -(-most // parts), MOST_IN_BUNDLE))
 
+    def in_bundle(self, together: int, workers: int) -> int:
+        """Of so many lanes of a seed and rule, those that come into one bundle."""
+        return max(1, -(-together * self.per_bundle(MOST_IN_BUNDLE, workers) // max(self.by_seed)))
+
 
 def make_plan(
     task: Task,
@@ -145,6 +149,12 @@ def usable_device(device: str) -> torch.device:
     return place
 
 
+def _width(lanes: int) -> int:
+    """Lanes to compile for: chunks of even sizes, of few different widths, so that kept code is of use again."""
+    each = -(-lanes // -(-lanes // COMPILED_CHUNK))
+    return each if each <= 2 else WIDTHS * -(-each // WIDTHS)
+
+
 class _Measuring:
     """Times of the ways to run some work, measured when they are asked for or remembered from before.
 
@@ -156,6 +166,7 @@ class _Measuring:
         self._together = together
         self._workers = workers
         self._cores = torch.get_num_threads() if device == "cpu" else 1
+        self._processes = workers or self._cores
         self._memory = remembered.Memory.of(task, work.rules, device, precision, self._cores)
 
     def choose(self, engine: str) -> Plan:
@@ -193,41 +204,42 @@ class _Measuring:
 
     # ------------------------------------------------------------------------------------------------- ways
 
-    def _way(self, engine: str, lanes: int, compiled: bool = False) -> list[Plan]:
-        """One way on one thread, on all, and in as many processes as there are cores or were asked for."""
-        one = Plan(engine, lanes, 1, self._device, "", compiled, precision=self._precision)
-        processes = self._workers or self._cores
-        ways = [one, replace(one, threads=self._cores)] if self._workers in (None, 1) else []
-        if processes > 1:
-            ways.append(replace(one, workers=processes))
+    def _ways(self, engine: str, sizes: Callable[[int], Iterable[int]], compiled: bool = False) -> list[Plan]:
+        """Chunks of these sizes, given the lanes of one rule in a bundle: on one thread, on all, and in processes."""
+        base = Plan(engine, 1, 1, self._device, "", compiled, precision=self._precision)
+        ways = [
+            replace(base, lanes_per_chunk=size, threads=count, workers=processes)
+            for processes in ((1, self._processes) if self._workers is None else (self._processes,))
+            for size in sizes(self._work.in_bundle(self._together, processes))
+            for count in ((1, self._cores) if processes == 1 else (1,))
+        ]
         return list(dict.fromkeys(ways))
 
     def _looped(self) -> list[Plan]:
-        return self._way("looped", 1)
+        return self._ways("looped", lambda _: (1,))
 
     def _stacked(self) -> list[Plan]:
-        sizes = sorted({min(size, self._together) for size in CHUNKS})
-        return [way for size in sizes for way in self._way("vectorised", size)]
+        return self._ways("vectorised", lambda lanes: sorted({min(size, lanes) for size in CHUNKS}))
 
     def _compiled(self) -> list[Plan]:
-        """Compiled for the power of 2 that holds the lanes; none where that was found not to work."""
-        ways = self._way("vectorised", self._width(), compiled=True)
-        return [way for way in ways if self._time(way) < float("inf")]
+        """The compiled ways; none where it was found that there can be none."""
+        return [way for way in self._compiled_unmeasured() if self._time(way) < float("inf")]
+
+    def _compiled_unmeasured(self) -> list[Plan]:
+        return self._ways("vectorised", lambda lanes: (_width(lanes),), compiled=True)
 
     def _compiled_if_worth(self, others: Sequence[Plan]) -> list[Plan]:
         """The compiled ways whose code is kept from before, or whose making is likely to pay."""
         if self._memory.text("obstacle", self._obstacle):
             return []
         left = min(self._seconds(way) for way in others)
-        price = self._memory.number(PRICE, lambda: COMPILE_SECONDS) * len(self._work.rules)
+        codes = {(way.lanes_per_chunk, way.threads) for way in self._compiled_unmeasured()}
+        price = self._memory.number(PRICE, lambda: COMPILE_SECONDS) * len(self._work.rules) * len(codes)
         if left * (1 - 1 / EXPECTED_GAIN) > price:
             return self._compiled()
-        return self._compiled() if left > WORTH_LOOKING and self._is_kept() else []
-
-    def _width(self) -> int:
-        """Lanes to compile for: chunks of even sizes, few different widths, so that code that is kept is of use again."""
-        each = -(-self._together // -(-self._together // COMPILED_CHUNK))
-        return each if each <= 2 else WIDTHS * -(-each // WIDTHS)
+        if left < WORTH_LOOKING:
+            return []
+        return [way for way in self._compiled_unmeasured() if self._is_kept(way) and self._time(way) < float("inf")]
 
     # ------------------------------------------------------------------------------------------------- times
 
@@ -244,7 +256,7 @@ class _Measuring:
         best = min(fit, key=self._seconds)
         said = [why] if why else []
         if best.engine == "vectorised":
-            slow = min((self._time(way) for way in self._looped() if way.workers == 1), default=0.0)
+            slow = min(map(self._time, self._looped()))
             how = "compiled" if best.compiled else "in one pass"
             said.append(
                 f"{best.lanes_per_chunk} lanes {how} train {slow / self._time(best):.1f} times as fast as one by one"
@@ -257,6 +269,9 @@ class _Measuring:
     def _seconds(self, way: Plan) -> float:
         """What all the work would take."""
         seconds = self._work.steps * self._time(way)
+        if way.compiled:
+            lanes = self._work.in_bundle(self._together, way.workers)
+            seconds *= -(-lanes // way.lanes_per_chunk) * way.lanes_per_chunk / lanes  # idle rows take their time too
         if way.workers == 1:
             return seconds
         units = sum(-(-lanes // self._work.per_bundle(MOST_IN_BUNDLE, way.workers)) for lanes in self._work.by_seed)
@@ -299,16 +314,15 @@ class _Measuring:
             # The mean, not the best: threads that now and then wait for other work are slow now and then.
             return seconds / steps / way.lanes_per_chunk
 
-    def _is_kept(self) -> bool:
+    def _is_kept(self, way: Plan) -> bool:
         """Whether the compiled code of all rules is there from before."""
-        ways = self._way("vectorised", self._width(), compiled=True)
         for rule in self._work.rules:
-            bundle = self._bundle(ways[0], rule)
+            bundle = self._bundle(way, rule)
             (chunk,) = bundle.chunks
             assert isinstance(chunk, Vectorised)
             chunk.begin(np.full((1, chunk.lanes), TRIED_RATE))
             batches = [next(bundle.batches) for _ in range(self._task.accumulate)]
-            if not chunk.is_kept(batches, sorted({way.threads for way in ways})):
+            if not chunk.is_kept(batches, [way.threads]):
                 return False
         return True
 
