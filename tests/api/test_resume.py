@@ -1,6 +1,7 @@
 """Studies that go on: unfinished, finished, extended, and those that must not be mixed."""
 
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,14 +123,67 @@ def test_new_lanes_join_a_study_of_the_same_task_and_length(small, store):
         ({"steps": 21}, "`steps` must be that of study s, 20, got steps=21"),
         ({"task": "two-wells"}, "`task` must be that of study s, 'quadratic', got task='two-wells'"),
         ({"engine": "vectorised"}, "`engine` must be that of study s, 'looped', got engine='vectorised'"),
-        ({"device": "cuda"}, "`device` must be that of study s, 'cpu', got device='cuda'"),
+        ({"engine": "compiled"}, "`engine` must be that of study s, 'looped', got engine='compiled'"),
+        ({"precision": "bfloat16"}, "`precision` must be that of study s, 'float32', got precision='bfloat16'"),
     ],
 )
 def test_another_question_under_the_same_name_is_refused(small, store, change, rule):
-    """Task, length, engine and device of a study are fixed; the message names both and the way out."""
+    """Task, length, engine, device and precision of a study are fixed; the message names both and the way out."""
     ps.compare("quadratic", **small, store=store, study="s")
     with pytest.raises(InputError, match=rule):
         ps.compare(**{"task": "quadratic", **small, "store": store, "study": "s", **change})
+
+
+def _planned_otherwise(store, name="asked", copy="s", **changes):
+    """Copy a study, as if `auto` had planned it so; None: as if its plan did not say."""
+    with Store.open(store) as opened:
+        found = opened.load(name)
+        plan = {key: value for key, value in {**found.plan, **changes}.items() if value is not None}
+        asked = {**found.provenance, "engine_asked_for": None}
+        opened.create(replace(found, name=copy, plan=plan, provenance=asked))
+
+
+def test_a_compiled_plan_is_that_of_the_compiled_engine(small, store):
+    """A study that runs compiled code goes on when that is asked for or nothing is, and not as merely vectorised."""
+    ps.compare("quadratic", **{**small, "engine": "vectorised"}, store=store, study="asked")
+    _planned_otherwise(store, compiled=True)
+    for engine_ in ("compiled", "auto"):
+        assert ps.compare("quadratic", **{**small, "engine": engine_}, store=store, study="s").record.finished
+    with pytest.raises(InputError, match="`engine` must be that of study s, 'compiled', got engine='vectorised'"):
+        ps.compare("quadratic", **{**small, "engine": "vectorised"}, store=store, study="s")
+
+
+def test_the_same_command_goes_on_where_nothing_can_be_compiled(small, store, monkeypatch, tmp_path):
+    """`compiled` without a compiler is a plain vectorised study, which the same keywords go on with, and no others."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PACESETTER_CACHE", str(tmp_path / "cache"))
+    asked = {**small, "engine": "compiled", "store": store, "study": "s"}
+    plan = ps.compare("quadratic", **asked).record.plan
+    assert (plan["engine"], plan["compiled"]) == ("vectorised", False)
+    assert "no C++ compiler" in plan["reason"]
+    assert len(ps.compare("quadratic", **{**asked, "lr": [0.02]}).lanes) == 6
+    with pytest.raises(InputError, match="`engine` must be that of study s, 'vectorised', got engine='looped'"):
+        ps.compare("quadratic", **{**asked, "engine": "looped"})
+
+
+def test_a_study_goes_on_in_its_precision(small, store):
+    """A study in bfloat16 goes on in bfloat16; one that says nothing of it, of the first version, was in float32."""
+    asked = {**small, "store": store, "study": "s"}
+    ps.compare("quadratic", **asked, precision="bfloat16")
+    more = ps.compare("quadratic", **{**asked, "lr": [0.02]}, precision="bfloat16")
+    assert more.record.plan["precision"] == "bfloat16"
+    with pytest.raises(InputError, match="`precision` must be that of study s, 'bfloat16', got precision='float32'"):
+        ps.compare("quadratic", **asked)
+    _planned_otherwise(store, "s", "first", precision=None)
+    assert ps.compare("quadratic", **{**asked, "study": "first"}).record.finished
+
+
+def test_a_study_goes_on_on_its_device(small, store):
+    """A study that was trained on a GPU does not go on on the CPU."""
+    ps.compare("quadratic", **small, store=store, study="asked")
+    _planned_otherwise(store, device="cuda")
+    with pytest.raises(InputError, match="`device` must be that of study s, 'cuda', got device='cpu'"):
+        ps.compare("quadratic", **small, store=store, study="s")
 
 
 def test_other_data_under_the_same_name_is_refused(small, store):

@@ -25,12 +25,16 @@ def asked_by(command: str) -> Iterator[None]:
         _COMMAND.reset(token)
 
 
-def gather(measured: Mapping[str, Any], lanes: Sequence[Lane]) -> dict[str, Any]:
-    """Plain JSON: what the engine says of task and device (`measured`), with ours around it."""
+def gather(measured: Mapping[str, Any], lanes: Sequence[Lane], engine: str) -> dict[str, Any]:
+    """Plain JSON: what the engine says of task and device (`measured`), with ours around it.
+
+    engine: the one that was asked for, kept unless that is "auto"; the one that was chosen is in the plan.
+    """
     return {
         "pacesetter": version("pacesetter"),
         "command": _COMMAND.get(),
         "seeds": sorted({lane.seed for lane in lanes}),
+        "engine_asked_for": None if engine == "auto" else engine,
         **measured,
     }
 

@@ -152,7 +152,7 @@ def _begin(store: "Store", task: "Task | Command", lanes: Sequence[Lane], settin
         lanes=_untrained(lanes),
         metrics=task.metric_directions,
         plan=plan.to_json(),
-        provenance=provenance.gather(_trainer(task).provenance(task), lanes),
+        provenance=provenance.gather(_trainer(task).provenance(task), lanes, settings.engine),
         created=provenance.now(),
     )
     return _create(store, record, task.title if isinstance(task, Command) else task.name), plan
@@ -227,8 +227,11 @@ def _refuse_other_question(record: StudyRecord, task: "Task | Command", total_st
     checks = [("task", record.task, task.name), ("steps", record.total_steps, total_steps)]
     plan = record.plan
     checks += [("device", plan.get("device", settings.device), settings.device)]
-    if settings.engine != "auto":
-        checks += [("engine", plan.get("engine", settings.engine), settings.engine)]
+    checks += [("precision", plan.get("precision", "float32"), settings.precision)]  # the first version had no other
+    # What was asked for may be asked again, also where nothing could be compiled.
+    if settings.engine not in ("auto", record.provenance.get("engine_asked_for")):
+        stored = "compiled" if plan.get("compiled") else plan.get("engine", settings.engine)
+        checks += [("engine", stored, settings.engine)]
     for option, stored, given in checks:
         if stored != given:
             raise InputError(
