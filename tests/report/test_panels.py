@@ -284,7 +284,19 @@ def test_provenance_says_how_it_was_made(small):
     again = provenance.data(replace(small, provenance={**small.provenance, "seeds": [0, 1]})).rows
     assert [name for name, _ in again].count("seeds") == 1
     assert rows["plan: engine"] == "vectorised"
+    assert rows["plan: lanes in one pass"] == "32"
+    assert rows["plan: why so"] == "3.1 times as fast as the plain loop"
     assert "full trainings" in rows["cost"]
+
+
+def test_provenance_says_the_whole_plan_in_words(small):
+    """Compiled code, processes and precision are shown, and a study that says nothing of its plan shows none."""
+    plan = {**small.plan, "compiled": True, "lanes_per_bundle": 512, "workers": 2, "precision": "bfloat16"}
+    rows = dict(provenance.data(replace(small, plan=plan)).rows)
+    assert rows["plan: engine"] == "vectorised, compiled"
+    assert (rows["plan: side by side"], rows["plan: precision"]) == ("2", "bfloat16")
+    assert not any("_" in name for name in rows)
+    assert not any("plan" in name for name, _ in provenance.data(replace(small, plan={})).rows)
 
 
 def test_provenance_says_how_much_memory_was_used_in_words(small):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -41,6 +42,21 @@ def test_the_terminal_needs_no_extra():
 def test_levels_have_signs_of_their_own(quadratic):
     """A warning is told from other findings by its sign, not by colour."""
     assert "! With 1 seed no interval can be given" in printed(quadratic)
+
+
+def test_how_it_was_trained_is_said(small):
+    """The last sentence is the plan: engine, lanes, threads, processes, precision and the reason."""
+    said = "Trained with engine vectorised, 32 lanes in one pass, 2 threads: 3.1 times as fast as the plain loop."
+    assert printed(small, 200).strip().splitlines()[-1] == said
+    plan = {"engine": "vectorised", "compiled": True, "lanes_per_chunk": 16, "threads": 1, "workers": 2,
+            "precision": "bfloat16", "device": "cpu", "reason": "it was asked for"}  # fmt: skip
+    assert printed(replace(small, plan=plan), 200).strip().splitlines()[-1] == (
+        "Trained with engine vectorised, compiled, 16 lanes in one pass, 1 thread, 2 processes side by side, bfloat16, "
+        "cpu: it was asked for."
+    )
+    programs = replace(small, plan={"engine": "command", "reason": "alone"})
+    assert "Trained with engine command: alone." in printed(programs)
+    assert "Trained with" not in printed(replace(small, plan={}))
 
 
 def test_what_the_question_mark_means_is_said(quadratic):

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pacesetter import words
 from pacesetter.records import Finding, Level, StudyRecord
-from pacesetter.report import _summary
+from pacesetter.report import _plan, _summary
 from pacesetter.report._headline import headline
 
 __all__ = ["render"]
@@ -41,6 +41,8 @@ def render(study: StudyRecord) -> RenderableType:
     loud = [finding for finding in others if finding.level in (Level.BAD, Level.WARNING)]
     if whole or best or others:
         parts.append(_findings([*whole, *best, *loud], len(others) - len(loud)))
+    if how := _plan.sentence(study.plan):
+        parts += [Text(), Text(how, style="dim")]
     return Group(*parts)
 
 

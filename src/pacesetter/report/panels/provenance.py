@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pacesetter import words
 from pacesetter.records import Outcome, StudyRecord
-from pacesetter.report import _html, _summary
+from pacesetter.report import _html, _plan, _summary
 from pacesetter.report._theme import Theme
 
 TITLE = "Where these numbers come from"
@@ -43,7 +43,9 @@ def data(study: StudyRecord) -> Facts:
     rows += [(label, words.size(peak)) for label, peak in peaks]
     left = {name: value for name, value in study.provenance.items() if name not in said and name not in PEAKS}
     rows += _flat(left)
-    rows += [(f"plan: {name}", text) for name, text in _flat(study.plan)]
+    plan = {name: value for name, value in study.plan.items() if name not in ("engine", "compiled")}
+    rows.append(("plan: engine", _plan.engine(study.plan)))
+    rows += [(f"plan: {name}", text) for name, text in _flat({_plan.LABELS.get(n, n): v for n, v in plan.items()})]
     return Facts([(name, text) for name, text in rows if text])
 
 
