@@ -153,6 +153,43 @@ def test_other_code_is_measured_anew(measured, tmp_path, monkeypatch):
     assert measured == []
 
 
+class Keeping(nn.Module):
+    """Replaces its buffer in `forward` if its switch is on, which stacked lanes would lose."""
+
+    def __init__(self, on: bool) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3).double()
+        self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
+        self.on = on
+
+    def forward(self, x):
+        out = self.layer(x)
+        if self.on and self.training:
+            self.mean = 0.9 * self.mean + 0.1 * out.detach().mean(0)
+        return out - self.mean
+
+
+def test_a_switch_of_the_model_is_measured_anew(measured):
+    """A value that a model does not print may decide whether it can be stacked, so it tells two models apart."""
+    assert plan_of(small_task(lambda: Keeping(False))).engine == "vectorised"
+    plan = plan_of(small_task(lambda: Keeping(True)))
+    assert plan.engine == "looped"
+    assert "`mean` comes out differently" in plan.reason
+
+
+def test_a_value_around_a_loss_is_measured_anew(measured):
+    """So may a value in the closure of a loss."""
+
+    def task_with(steep):
+        def loss(output, target):
+            return F.cross_entropy(output * 2 if steep and output.sum() > 0 else output, target)
+
+        return small_task(loss=loss)
+
+    assert plan_of(task_with(False)).engine == "vectorised"
+    assert plan_of(task_with(True)).engine == "looped"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '{"obstacle": 3, "looped 1 1": "fast"}', "\x00\xff"])
 def test_a_broken_file_is_as_good_as_none(measured, tmp_path, text):
     """A file that cannot be read, or holds something else, is measured anew and written whole."""

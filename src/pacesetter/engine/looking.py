@@ -43,11 +43,15 @@ class Plain(tuple[type, Any]):
 
 
 class Seen:
-    """Plain values, and what tells whether other objects are the same, by where they were found."""
+    """Plain values, and what tells whether other objects are the same, by where they were found.
+
+    files: those that the user's own functions were found to be written in.
+    """
 
     def __init__(self) -> None:
         self.values: dict[Path, Any] = {}
         self.places: dict[str, tuple[Any, str]] = {}
+        self.files: set[str] = set()
         # All that was looked at: an object that is gone would leave its number to another.
         self._kept: dict[int, Any] = {}
 
@@ -189,6 +193,7 @@ class _Around:
         if id(function) in self._done or not _is_users(code.co_filename):
             return
         self._done.add(id(function))
+        self._seen.files.add(code.co_filename)
         where = f"around `{function.__name__}` in {code.co_filename}"
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:

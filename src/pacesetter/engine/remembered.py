@@ -14,6 +14,7 @@ import torch
 
 from pacesetter.engine.batches import Batches, tensors_of
 from pacesetter.engine.compiling import cache_folder
+from pacesetter.engine.looking import Plain, Seen
 from pacesetter.engine.program import fresh_program
 from pacesetter.errors import StoreError
 from pacesetter.files import whole
@@ -81,18 +82,26 @@ def _machine() -> tuple[str, ...]:
 
 
 def _code_of(task: Task) -> tuple[Any, ...]:
-    """The model as it prints itself, its weights' and a batch's shapes, and the text of the files it is written in."""
+    """The model as it prints itself, the shapes of its weights and of a batch, and what the user's code is.
+
+    That is the text of its files and the plain values it can be seen to reach: a switch on the model, which it does not
+    print, may decide whether it can be stacked.
+    """
     program = fresh_program(task, 0, torch.device("cpu"))
     batch = next(Batches(task.train_source, 0, torch.device("cpu")))
     weights = [(name, tuple(p.shape), str(p.dtype), p.requires_grad) for name, p in program.named_parameters()]
     functions = (task.model, task.loss, task.objective, *task.metrics.values())
+    seen = Seen.of(task, program)
+    plain = sorted(repr((path, value)) for path, value in seen.values.items() if isinstance(value, Plain))
     files = {_file_of(thing) for thing in (*map(type, program.modules()), *functions)}
+    files |= {Path(name) for name in seen.files if Path(name).is_file()}
     texts = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path is not None)
     return (
         re.sub("0x[0-9a-f]+", "", repr(program.model)),
         weights,
         [(tuple(t.shape), str(t.dtype)) for t in tensors_of(batch)],
         (task.accumulate, task.clip_norm, sorted(task.lr_ratios.items())),
+        plain,
         texts,
     )
 
