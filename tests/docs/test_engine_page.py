@@ -73,3 +73,12 @@ def test_the_message_is_the_plan_s() -> None:
     plan = make_plan(task, lanes_of(task, [0.1, 0.2]), workers=1)
     said = re.sub(r"on \d+ threads?", "on 1 thread", plan.reason)
     assert f"engine: {plan.engine} ({said})" in [block.strip() for block in blocks(PAGE)]
+
+
+def test_contributors_are_told_of_every_module() -> None:
+    """The list of the engine's modules for contributors has each of them, and none that is not there."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("| module of `engine` |")[1].split("\n\n")[0]
+    names = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    there = [path.stem for path in (ROOT / "src" / "pacesetter" / "engine").glob("*.py") if path.stem != "__init__"]
+    assert sorted(names) == sorted(there)
