@@ -156,10 +156,14 @@ GROUPS = """groups = {{}}
     optimizer = torch.optim.{name}(groups, lr={lr}{settings})"""
 """The optimizer of weights in groups of one ratio each; takes `name`, `lr` and `settings`."""
 
-LOW = """# Matrix products in bfloat16. A weight that is used twice is cast twice: its gradients add up in float32.
+LOW = """def in_float32(output):
+    return output.float() if isinstance(output, torch.Tensor) and output.dtype == torch.bfloat16 else output
+
+
+# Matrix products in bfloat16. A weight that is used twice is cast twice: its gradients add up in float32.
 @torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False)
 """
-"""What makes the loss one of low precision."""
+"""What makes the loss one of low precision: products in bfloat16, the loss of the output in float32."""
 
 LOOP = """
 # The learning rate that was applied at each update, as recorded.
@@ -174,7 +178,7 @@ smallest = {smallest}  # differences are relative to the recorded loss, or to th
     if getattr(task, "objective", None) is not None:
         return task.objective(model, batch)
     source, target = batch
-    return task.loss(model(source), target)
+    return task.loss({output}, target)
 
 
 @torch.no_grad()

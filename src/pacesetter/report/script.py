@@ -127,6 +127,7 @@ def _values(study: StudyRecord, record: LaneRecord) -> dict[str, object]:
     return {
         **_updates(study, record),
         "precision": _text.LOW if _is_low(study) else "",
+        "output": "in_float32(model(source))" if _is_low(study) else "model(source)",
         "seed": record.lane.seed,
         "rates": _rates(record.curve),
         "recorded": _recorded(record.curve),
