@@ -12,6 +12,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as trees
 
+from pacesetter.engine.attention import FoldedAttention
 from pacesetter.engine.batches import batch_length
 from pacesetter.engine.compiling import is_kept
 from pacesetter.engine.memory import is_out_of_memory
@@ -408,7 +409,7 @@ def _rewinder(device: torch.device) -> Callable[[], None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Attention by plain matrix products (the fused kernel has no stacked form), and no word about slow paths."""
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+    """Attention in a form that can be stacked, and no word about slow paths."""
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), FoldedAttention():
         warnings.filterwarnings("ignore", message=".*performance drop.*", category=UserWarning)
         yield
