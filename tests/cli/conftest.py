@@ -31,12 +31,13 @@ def nan_loss():
 
 
 def fails_later():
-    calls = []
+    untrained = []
 
     def loss(output, target):
-        calls.append(1)
-        if len(calls) > 12:
-            raise RuntimeError("the cable came out")
+        if not torch.is_grad_enabled():
+            untrained.append(output)
+            if len(output) == len(untrained[0]) and not torch.allclose(output, untrained[0], atol=1e-3):
+                raise RuntimeError("the cable came out")
         return (output - target).square().mean()
 
     return make(loss=loss)

@@ -291,10 +291,13 @@ def weights_of(bundle: Bundle, lane: int) -> Tensors:
 def _rates(bundle: Bundle, first: int, goal: int) -> Floats:
     """[updates, lanes]: the rate of each update from `first` to before `goal`; a controller holds still in between."""
     steps = np.arange(first, goal, dtype=np.float64)
-    columns = [
-        lane.lr * np.broadcast_to(schedule.factor(control, steps, bundle.total_steps), steps.shape)
-        for lane, schedule, control in zip(bundle.lanes, bundle.schedules, bundle.controls, strict=True)
-    ]
+    factors: dict[tuple[str, str], Floats] = {}  # lanes of one schedule share it, unless a controller holds them apart
+    columns = []
+    for lane, schedule, control in zip(bundle.lanes, bundle.schedules, bundle.controls, strict=True):
+        key = (lane.schedule, repr(control))
+        if key not in factors:
+            factors[key] = np.broadcast_to(schedule.factor(control, steps, bundle.total_steps), steps.shape)
+        columns.append(lane.lr * factors[key])
     return np.stack(columns, axis=1)
 
 

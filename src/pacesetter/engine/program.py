@@ -150,9 +150,9 @@ class Evaluation:
     def averaged(cls, losses: list[torch.Tensor], metrics: list[Tensors], rows: list[int]) -> "Evaluation":
         """From what each batch gave ([lanes] each), weighted by its number of examples."""
         weights = torch.tensor(rows, dtype=torch.float64) / sum(rows)
-        stacked = torch.stack([loss.double().cpu() for loss in losses])
+        stacked = torch.stack(losses).double().cpu()
         means = {
-            name: (weights[:, None] * torch.stack([part[name].double().cpu() for part in metrics])).sum(0)
+            name: (weights[:, None] * torch.stack([part[name] for part in metrics]).double().cpu()).sum(0)
             for name in metrics[0]
         }
         spread = stacked.std(0) if len(rows) > 1 else torch.zeros_like(stacked[0])

@@ -47,7 +47,7 @@ class Replays:
         return call(*leaves)
 
     def _prepared(self, function: Call, leaves: Leaves, threads: int) -> Call:
-        recording = beside(function, leaves)
+        recording = beside(function, leaves, new=threads > 0)
         if recording is None:
             return function
         if threads:
@@ -59,10 +59,16 @@ class Replays:
         return recording
 
 
-def beside(function: Call, leaves: Leaves) -> Recording | None:
-    """A recording that leaves no trace in the random generators; None where there can be none."""
+def beside(function: Call, leaves: Leaves, new: bool) -> Recording | None:
+    """A recording that leaves no trace in the random generators; None where there can be none.
+
+    new: the function was not called before; what a first call finds out is not to be recorded.
+    """
     before = Randomness.now()
     try:
+        if new:
+            function(*leaves)
+            before.restore()
         return record(function, leaves)
     except Unrecordable:
         return None

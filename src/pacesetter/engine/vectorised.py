@@ -1,24 +1,20 @@
 """The vectorised engine: a chunk of lanes in one pass, their weights stacked along a leading lane axis."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call, grad_and_value, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import vmap
 from torch.utils import _pytree as trees
 
-from pacesetter.engine.attention import FoldedAttention
 from pacesetter.engine.batches import batch_length
 from pacesetter.engine.compiling import is_kept
 from pacesetter.engine.memory import is_out_of_memory
 from pacesetter.engine.program import Program, Tensors
 from pacesetter.engine.replayed import Replays, beside
-from pacesetter.engine.traceless import Randomness
+from pacesetter.engine.stacked import Stacked
 from pacesetter.optimizers import Rule
 
 __all__ = ["Vectorised"]
@@ -26,17 +22,13 @@ __all__ = ["Vectorised"]
 Leaves = list[torch.Tensor]
 WORTH_KEEPING = 0.75
 """Above this share of rows in use, idle ones are computed on."""
-CLIP_EPS = 1e-6
-"""Added to the norm before a gradient is divided by it, as `torch.nn.utils.clip_grad_norm_` does."""
 
 
 class Vectorised:
     """Weights, buffers and rule state of `lanes` lanes, each tensor [width, ...]; frozen weights are shared.
 
-    Random layers draw once for all lanes (`randomness="same"`): lane i sees what a plain loop under the seed would.
-    Lanes do not touch each other, so the gradient of the sum of their losses holds the gradient of each.
-
-    A compiled step is made for `width` lanes: when there are fewer, the rows beyond them are idle copies at rate 0.
+    What they compute is `Stacked`'s; here it is recorded and replayed. A compiled step is made for `width` lanes: when
+    there are fewer, the rows beyond them are idle copies at rate 0.
     When memory runs out in a step, the lanes go through it in two passes from then on, then in four.
     """
 
@@ -56,18 +48,16 @@ class Vectorised:
         """
         self._program = program.train()
         self._rule = rule
+        self._stacked = Stacked(program, rule)
         self._width = width
         self._threads = threads
         params = _stacked(program.trainable(), width or lanes)
-        state = _filled(vmap(rule.init)(params))
-        self._moving, self._layout = trees.tree_flatten(
-            (params, _stacked(dict(program.named_buffers()), width or lanes), state)
-        )
+        buffers = _stacked(dict(program.named_buffers()), width or lanes)
+        self._moving, self._layout = trees.tree_flatten((params, buffers, _filled(vmap(rule.init)(params))))
+        self._evaluated_layout = trees.tree_structure((params, buffers))
         self._frozen = {name: p.detach() for name, p in program.named_parameters() if not p.requires_grad}
-        self._groups = program.by_ratio(list(params))
         self._steps, self._judges = replays or (Replays(), Replays())
         self._judges_together = True
-        self._inside = False
         self._passes = 1
         self._rates = torch.empty(0)
         self._told: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -137,7 +127,7 @@ class Vectorised:
     def is_kept(self, batches: Sequence[Any], threads: Sequence[int]) -> bool:
         """Whether the compiled code of its step, for each of these numbers of threads, is there from before."""
         _, step, leaves = self._call(self._moving, self._rates[0], batches)
-        recording = beside(step, leaves)
+        recording = beside(step, leaves, new=True)
         return recording is not None and all(is_kept(recording, leaves, count) for count in threads)
 
     @property
@@ -162,7 +152,7 @@ class Vectorised:
             params, buffers, state = trees.tree_unflatten(leaves[: len(moving)], self._layout)
             frozen, (rates, *tensors) = self._rest(leaves[len(moving) :])
             again = trees.tree_unflatten(_put_together(given, tensors), layout)
-            return self._update(params, buffers, state, frozen, rates, again)
+            return self._stacked.update(params, buffers, state, frozen, rates, again)
 
         leaves = [*moving, *self._frozen.values(), rates, *tensors]
         return kind and (len(rates), layout, kind), step, leaves
@@ -170,76 +160,6 @@ class Vectorised:
     def _rest(self, leaves: Sequence[torch.Tensor]) -> tuple[Tensors, Sequence[torch.Tensor]]:
         """The frozen weights at the beginning of `leaves`, and what comes after them."""
         return dict(zip(self._frozen, leaves, strict=False)), leaves[len(self._frozen) :]
-
-    def _update(
-        self, params: Tensors, buffers: Tensors, state: Any, frozen: Tensors, rates: torch.Tensor, batches: list[Any]
-    ) -> Leaves:
-        params = {name: p.detach().requires_grad_() for name, p in params.items()}
-        buffers = {name: b.clone() for name, b in buffers.items()}
-        losses: list[torch.Tensor] = []
-        grads: Tensors = {}
-        with _quiet():
-            for batch in batches:
-                loss, buffers, found = self._gradients(params, buffers, frozen, batch, len(batches))
-                losses.append(loss.detach())
-                grads = {**grads, **{name: grads[name] + g if name in grads else g for name, g in found.items()}}
-        params, buffers = ({name: t.detach() for name, t in tree.items()} for tree in (params, buffers))
-        with torch.no_grad():
-            # Like torch, a weight that the loss does not use is left alone, and so is its state.
-            moved, changed, norm = vmap(self._move)(
-                grads, _only(state, grads), {name: params[name] for name in grads}, rates
-            )
-            loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
-        tree = ({**params, **moved}, buffers, _merged(state, changed))
-        # What comes out lies in memory as what went in, which is what a compiled step is made for.
-        return [loss, norm, *(t.contiguous() for t in trees.tree_leaves(tree))]
-
-    def _gradients(
-        self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any, batches: int
-    ) -> tuple[torch.Tensor, Tensors, Tensors]:
-        """(losses, buffers, gradients of the weights that the loss uses), of one of so many batches of an update."""
-        axes = (0, 0, None, None)
-        if not self._inside:
-            before, own = Randomness.now(), {name: b.clone() for name, b in buffers.items()}
-            try:
-                loss, own = vmap(self._loss, axes, randomness="same")(params, own, frozen, batch)
-                share = loss if batches == 1 else loss / batches
-                found = torch.autograd.grad(share.sum(), list(params.values()), allow_unused=True)
-                return loss, own, {name: g for name, g in zip(params, found, strict=True) if g is not None}
-            except RuntimeError as error:
-                # Some operations (an LSTM) have no stacked form, but the parts that a gradient takes them into have.
-                if "Batching rule not implemented" not in str(error):
-                    raise
-                self._inside = True
-                before.restore()
-        inside = vmap(grad_and_value(self._loss, has_aux=True), axes, randomness="same")
-        grads, (loss, buffers) = inside(params, buffers, frozen, batch)
-        return loss, buffers, grads if batches == 1 else {name: g / batches for name, g in grads.items()}
-
-    def _loss(self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
-        # Layers that keep statistics change their buffers in place; handing them on makes that visible outside.
-        loss: torch.Tensor = functional_call(self._program, {**frozen, **params, **buffers}, (batch,))
-        return loss, buffers
-
-    def _move(
-        self, grads: Tensors, state: Any, params: Tensors, rate: torch.Tensor
-    ) -> tuple[Tensors, Any, torch.Tensor]:
-        """One lane: (weights, state, norm of its gradient before it is clipped)."""
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
-        if self._program.task.clip_norm is not None:
-            share = torch.clamp(self._program.task.clip_norm / (norm + CLIP_EPS), max=1.0)
-            grads = {name: g * share.to(g.dtype) for name, g in grads.items()}
-        moved: Tensors = {}
-        changed = state
-        for ratio, names in self._groups.items():
-            own = {name: grads[name] for name in names if name in grads}
-            if own:
-                some, slots = self._rule.update(
-                    own, _only(state, own), {name: params[name] for name in own}, rate * ratio
-                )
-                assert isinstance(some, dict)
-                moved, changed = {**moved, **some}, _merged(changed, slots)
-        return moved, changed, norm
 
     # ------------------------------------------------------------------------------------------------- looking
 
@@ -249,20 +169,14 @@ class Vectorised:
         self._program.eval()
         given, layout = trees.tree_flatten(batch)
         tensors, kind = _taken_apart(given)
-        names: list[str] = list(self._program.task.metrics)
-        tree, shape = trees.tree_flatten(self._evaluated())
+        names = list(self._program.task.metrics)
+        tree = self._evaluated()
 
         def judge(*leaves: torch.Tensor) -> Leaves:
-            weights, buffers = trees.tree_unflatten(leaves[: len(tree)], shape)
+            weights, buffers = trees.tree_unflatten(leaves[: len(tree)], self._evaluated_layout)
             frozen, tensors = self._rest(leaves[len(tree) :])
             again = trees.tree_unflatten(_put_together(given, tensors), layout)
-
-            def one(weights: Tensors, buffers: Tensors) -> tuple[torch.Tensor, ...]:
-                loss, metrics = self._judged(weights, buffers, frozen, again)
-                return loss, *(metrics[name] for name in names)
-
-            with _quiet():
-                return list(vmap(one, randomness="same")(weights, buffers))
+            return self._stacked.judge(weights, buffers, frozen, again)
 
         rewind = _rewinder(self._moving[0].device)
         if self._judges_together:
@@ -284,27 +198,22 @@ class Vectorised:
             told.append(self._judged_alone(lane, batch))
         return torch.stack([t[0] for t in told]), {name: torch.stack([t[1][name] for t in told]) for name in names}
 
-    def _evaluated(self) -> tuple[Tensors, Tensors]:
-        """(weights to evaluate, buffers) of all rows."""
+    def _evaluated(self) -> Leaves:
+        """The weights to evaluate, then the buffers, of all rows."""
+        if type(self._rule).evaluation is Rule.evaluation:
+            return self._moving[: self._evaluated_layout.num_leaves]
         params, buffers, state = trees.tree_unflatten(self._moving, self._layout)
-        if type(self._rule).evaluation is not Rule.evaluation:
-            params = vmap(self._rule.evaluation)(params, state)
-        return params, buffers
+        leaves: Leaves = trees.tree_leaves((vmap(self._rule.evaluation)(params, state), buffers))
+        return leaves
 
     def _judged_alone(self, lane: int, batch: Any) -> tuple[torch.Tensor, Tensors]:
         params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
-        return self._judged(self._rule.evaluation(params, state), buffers, self._frozen, batch)
-
-    def _judged(self, weights: Any, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
-        told: tuple[torch.Tensor, Tensors] = functional_call(
-            self._program, {**frozen, **weights, **buffers}, (batch,), {"judge": True}
-        )
-        return told
+        return self._stacked.judge_one(self._rule.evaluation(params, state), buffers, self._frozen, batch)
 
     def finite(self) -> torch.Tensor:
         """[lanes]: whether all weights of the lane are finite."""
-        rows = [torch.isfinite(p).reshape(len(p), -1).all(1) for p in self._params.values()]
-        return torch.stack(rows).all(0)[: self.lanes]
+        largest = [torch.linalg.vector_norm(p.reshape(len(p), -1), torch.inf, 1) for p in self._params.values()]
+        return torch.isfinite(torch.stack([one.double() for one in largest])).all(0)[: self.lanes]
 
     def flat(self) -> torch.Tensor:
         """[lanes, parameters]: the trained weights in a row."""
@@ -360,19 +269,6 @@ def _filled(tree: Any) -> Any:
     return {k: _filled(v) for k, v in tree.items()} if isinstance(tree, dict) else tree.contiguous().clone()
 
 
-def _only(state: Any, names: Tensors) -> Any:
-    """The part of a rule's state that belongs to the weights in `names`; what belongs to none is whole."""
-    return {
-        slot: {name: value[name] for name in names} if isinstance(value, dict) else value
-        for slot, value in state.items()
-    }
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """`old` with what is in `new` in its place."""
-    return {slot: {**old[slot], **value} if isinstance(value, dict) else value for slot, value in new.items()}
-
-
 def _taken_apart(leaves: list[Any]) -> tuple[Leaves, Any]:
     """The tensors among a batch's leaves, and what of the leaves decides which operations are made (None: unknown)."""
     tensors: Leaves = []
@@ -405,11 +301,3 @@ def _rewinder(device: torch.device) -> Callable[[], None]:
             torch.cuda.set_rng_state(of_gpu, device)
 
     return rewind
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Attention in a form that can be stacked, and no word about slow paths."""
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), FoldedAttention():
-        warnings.filterwarnings("ignore", message=".*performance drop.*", category=UserWarning)
-        yield
