@@ -3,9 +3,11 @@
 0 answered; 1 the work failed; 2 bad usage or bad input; 3 honestly no answer; 130 interrupted, nothing lost.
 """
 
+import atexit
 import errno
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -124,4 +126,17 @@ def _missing(error: ModuleNotFoundError) -> MissingPackage | None:
 def main() -> None:
     """The entry point: run, and exit with the code."""
     prepare()
-    sys.exit(run())
+    _leave(run())
+
+
+def _leave(code: int) -> None:
+    """Exit, without taking apart half a million objects of torch's one by one: that takes as long as importing it."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.exit(code)
+    atexit._run_exitfuncs()  # noqa: SLF001  # what whoever trains has registered, as at any other exit
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # which says what is wrong with them
+    os._exit(code)

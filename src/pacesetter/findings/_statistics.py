@@ -88,7 +88,7 @@ def dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
     middle = (np.arange(_NODES) + 0.5) / _NODES
     scale = np.sqrt(special.chdtri(df, 1 - middle) / df)
     low, high = 0.0, one_sided_t(df, 1 - (1 - level) / comparisons)  # Bonferroni's is always larger
-    for _ in range(40):
+    for _ in range(24):  # to 7 digits
         q = (low + high) / 2
         inside = special.ndtr(np.sqrt(2) * q * scale[:, None] + z) ** comparisons
         low, high = (q, high) if float(np.mean(inside @ weight)) < level else (low, q)
