@@ -39,6 +39,8 @@ SECONDS = 1.0
 """Aim of each timing of the plain loop: long enough to drown the clock."""
 LONG = 10**7
 """Updates of the work that plans are made for: compiling pays, whatever it gains."""
+LONG_ENOUGH = 3.0
+"""Seconds of plain work after which the recording of a step, made once, is a trifle."""
 COLUMNS = "{:<52}{:>8}{:>9}   {}"
 
 
@@ -62,7 +64,7 @@ class Bench:
         )
 
     def against_plain(self, task: Task, lanes: int, length: int, evaluated: bool = False) -> tuple[float, str]:
-        """(lane-steps in the time of a plain one, how), for runs of so many updates, `evaluated` at the default cadence."""
+        """(lane-steps in the time of a plain one, how), for runs of so many updates, `evaluated` as by default."""
         cadence = max(1, length * task.evaluations // task.total_steps)
         long = replace(task, steps=length, evaluations=cadence if evaluated else 1)
         keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, length) for i in range(lanes)]
@@ -118,17 +120,14 @@ def docs_gpt(bench: Bench) -> None:
 
 def any_model(bench: Bench) -> None:
     """One and few lanes, and models that cannot be stacked or gain nothing by it."""
-    for name in ("digits-mlp", "digits-cnn", "docs-gpt"):
-        length = 60 if name == "docs-gpt" else 880
-        for lanes in (1, 3):
-            bench.tell(
-                f"{name}, {lanes} lane{'s' * (lanes > 1)}",
-                *_goal(bench.against_plain(tasks.load(name), lanes, length), 0.95),
-            )
-    for name, make in MODELS.items():
-        task = replace(tasks.load("digits-mlp"), model=make, name=name)
-        for lanes in (1, 8):
-            bench.tell(f"{name}, {lanes} lane{'s' * (lanes > 1)}", *_goal(bench.against_plain(task, lanes, 440), 0.95))
+    named = {name: tasks.load(name) for name in ("digits-mlp", "digits-cnn", "docs-gpt")}
+    others = {name: replace(named["digits-mlp"], model=make, name=name) for name, make in MODELS.items()}
+    for name, task in (named | others).items():
+        each = min(bench.plain_seconds(task))
+        for lanes in (1, 3) if name in named else (1, 8):
+            length = max(60, int(LONG_ENOUGH / each / lanes))
+            title = f"{name}, {lanes} lane{'s' * (lanes > 1)}"
+            bench.tell(title, *_goal(bench.against_plain(task, lanes, length), 0.95))
 
 
 def end_to_end(bench: Bench) -> None:

@@ -143,6 +143,7 @@ def test_bundles_follow_from_lanes_and_plan():
 def test_a_worker_that_is_killed_is_replaced(monkeypatch, seconds):
     """Lanes of a killed process go on from their last state, or anew without one; nothing is told twice or changed."""
     monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", seconds)
+    monkeypatch.setattr("pacesetter.engine.serving.SECONDS_BETWEEN_WORDS", 0.0)
     task = small_task(with_dropout, evaluations=12)
     lanes = several_lanes(task)
     whole = everything(task, lanes, in_bundles(LOOPED))

@@ -18,7 +18,7 @@ from pacesetter.engine.blame import in_one_line
 from pacesetter.engine.memory import peak_bytes
 from pacesetter.engine.plan import Plan
 from pacesetter.engine.program import Tensors
-from pacesetter.engine.trainer import Segment, Trainer
+from pacesetter.engine.trainer import Job, Segment, Trainer, joined
 from pacesetter.errors import PacesetterError, WorkFailed
 from pacesetter.tasks._task import Task
 
@@ -26,6 +26,8 @@ __all__ = ["SECONDS_BETWEEN_LOOKS", "Given", "serve"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often a process looks whether the one that it works for, or that works for it, is still there."""
+SECONDS_BETWEEN_WORDS = 0.2
+"""What is told more often costs more to tell than to train, where a whole run takes a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,44 @@ def serve(hear: Connection, tell: Connection, given: Given, parent: int) -> None
     """Train what is asked for, until this process is ended."""
     _work_for(parent)
     trainer: Trainer | None = None
+    failed: BaseException | None = None
     while True:
         try:
             asked = hear.recv()
         except (EOFError, OSError):
             return
-        answer: Any = None
-        try:
-            trainer = trainer or _trainer(given)
-            answer = None if asked is None else _plain(trainer.go_on(*asked))
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the parent is to raise it
-            answer = error if isinstance(error, PacesetterError | KeyboardInterrupt) else WorkFailed(in_one_line(error))
+        answer: Any = None if failed is None else _for_the_parent(failed)
+        if failed is None and asked is not None:
+            try:
+                trainer = trainer or _trainer(given)
+                segments, failed = _worth_telling(trainer, *asked)
+                answer = _plain(joined(segments))
+            except BaseException as error:  # noqa: BLE001  # whatever it is, the parent is to raise it
+                answer = _for_the_parent(error)
         # What the user's code has printed is lost with a process that is killed.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         tell.send(answer)
+
+
+def _for_the_parent(error: BaseException) -> BaseException:
+    return error if isinstance(error, PacesetterError | KeyboardInterrupt) else WorkFailed(in_one_line(error))
+
+
+def _worth_telling(trainer: Trainer, job: Job | None, save_after: float) -> tuple[list[Segment], BaseException | None]:
+    """Segments until there is enough to tell, and an error that came after the first of them."""
+    began = time.monotonic()
+    segments = [trainer.go_on(job, save_after)]
+    while trainer.going and segments[-1].state is None and not segments[-1].too_large:
+        elapsed = time.monotonic() - began
+        if elapsed >= SECONDS_BETWEEN_WORDS:
+            break
+        try:
+            segments.append(trainer.go_on(None, max(0.0, save_after - elapsed)))
+        except BaseException as error:  # noqa: BLE001  # told when what came before it has been
+            return segments, error
+    return segments, None
 
 
 def _work_for(parent: int) -> None:

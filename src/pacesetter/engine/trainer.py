@@ -1,7 +1,10 @@
 """One bundle in one process: begun, trained from evaluation to evaluation, its state saved when that is due."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from pacesetter.engine.batches import DataError
 from pacesetter.engine.blame import in_one_line
@@ -12,7 +15,7 @@ from pacesetter.errors import PacesetterError
 from pacesetter.records import Curve, Lane, Outcome
 from pacesetter.tasks._task import Task
 
-__all__ = ["Job", "Segment", "Trainer"]
+__all__ = ["Job", "Segment", "Trainer", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,34 @@ class Segment:
     peak_bytes: int = 0
 
 
+def joined(segments: Sequence[Segment]) -> Segment:
+    """Segments that follow each other as one, with one part for each lane."""
+    if len(segments) == 1:
+        return segments[0]
+    of_lane: dict[Lane, list[Part]] = {}
+    for segment in segments:
+        for part in segment.parts:
+            of_lane.setdefault(part.lane, []).append(part)
+    parts = [replace(parts[-1], curve=_end_to_end([part.curve for part in parts])) for parts in of_lane.values()]
+    return replace(segments[-1], parts=parts, step=max(segment.step for segment in segments))
+
+
+def _end_to_end(curves: Sequence[Curve]) -> Curve:
+    """The curve whose parts these are."""
+    arrays = {
+        name: np.concatenate([getattr(curve, name) for curve in curves])
+        for name in ("lr", "train_loss", "grad_norm", "eval_steps", "valid_loss")
+    }
+    metrics = {name for curve in curves for name in curve.metrics}
+    paths = [curve.path for curve in curves if curve.path is not None]
+    return Curve(
+        **arrays,
+        metrics={name: np.concatenate([c.metrics[name] for c in curves if name in c.metrics]) for name in metrics},
+        valid_spread=curves[0].valid_spread,
+        path=np.concatenate(paths) if paths else None,
+    )
+
+
 class Trainer:
     """Holds one bundle, and trains it from evaluation to evaluation."""
 
@@ -45,6 +76,11 @@ class Trainer:
         self._with_weights, self._largest_state = with_weights, largest_state
         self._job: Job | None = None
         self._bundle: Bundle | None = None
+
+    @property
+    def going(self) -> bool:
+        """Whether the bundle at hand has lanes that are not at their end."""
+        return self._bundle is not None and bool(self._bundle.lanes)
 
     def go_on(self, job: Job | None, save_after: float) -> Segment:
         """Train up to the next evaluation, of `job` when it is given, else of the bundle at hand.
