@@ -52,7 +52,7 @@ def composed(
         return [Looped(own, optimizers.parse(name)) for (name, _), own in pairs], randomness
     width = plan.lanes_per_chunk if plan.compiled else 0
     # Steps are a rule's own; what is evaluated is not.
-    judges = Replays()
+    judges = Replays(most_compiled=2)
     replays = {name: (Replays(), judges) for name, _ in parts}
     return [
         Vectorised(program, optimizers.parse(name), size, width, plan.threads, replays[name]) for name, size in parts

@@ -21,26 +21,27 @@ would be recorded for ever, so from there on the function itself is called."""
 class Replays:
     """What has been recorded, by kind. A recording is made beside the training and changes no bit of it.
 
-    Compiled code does change bits, so it is made before the first call of a kind, and of one kind alone.
+    Compiled code does change bits, so it is made before the first call of a kind, and of few kinds: whole batches, and
+    for evaluations the short one that a data set ends with.
     """
 
-    def __init__(self) -> None:
-        """Nothing is recorded yet."""
+    def __init__(self, most_compiled: int = 1) -> None:
+        """Nothing is recorded yet; at most so many kinds are compiled."""
         self._seen: set[Hashable] = set()
         self._calls: dict[Hashable, Call] = {}
-        self._compiled = False
+        self._to_compile = most_compiled
         self.why_not_compiled = ""
 
     def run(self, kind: Hashable, function: Call, leaves: Leaves, threads: int = 0) -> Leaves:
         """`function(*leaves)`, by its recording if it has one.
 
         kind: all that the operations depend on beside the values of `leaves`; None: that cannot be told.
-        threads: compile the first kind that this is asked for, for so many threads; 0: not this one.
+        threads: compile it, for so many threads, if it is among the first kinds that this is asked for; 0: do not.
         """
         call = self._calls.get(kind)
         if call is None:
             call = function
-            to_compile = threads > 0 and not self._compiled
+            to_compile = threads > 0 and self._to_compile > 0
             if kind is not None and (kind in self._seen or to_compile) and len(self._calls) < MOST_KINDS:
                 call = self._calls[kind] = self._prepared(function, leaves, threads if to_compile else 0)
             self._seen.add(kind)
@@ -51,7 +52,7 @@ class Replays:
         if recording is None:
             return function
         if threads:
-            self._compiled = True
+            self._to_compile -= 1
             try:
                 return compiled(recording, leaves, threads)
             except NotCompiled as error:

@@ -166,7 +166,8 @@ class Vectorised:
     @torch.no_grad()
     def judge(self, batch: Any) -> tuple[torch.Tensor, Tensors]:
         """Losses and metrics of a batch, [lanes] each, in eval mode with the rule's evaluation weights."""
-        self._program.eval()
+        if self._program.training:
+            self._program.eval()
         given, layout = trees.tree_flatten(batch)
         tensors, kind = _taken_apart(given)
         names = list(self._program.task.metrics)
@@ -181,7 +182,11 @@ class Vectorised:
         rewind = _rewinder(self._moving[0].device)
         if self._judges_together:
             rows = len(self._moving[0])
-            whole = rows == self._width and batch_length(batch) == self._program.task.valid_source.batch_size
+            source = self._program.task.valid_source
+            whole = rows == self._width and batch_length(batch) in (
+                source.batch_size,
+                source.length % source.batch_size,
+            )
             leaves = [*tree, *self._frozen.values(), *tensors]
             try:
                 kind = kind and (rows, layout, kind)
