@@ -10,7 +10,8 @@ from torch import nn
 from pacesetter import optimizers
 from pacesetter.engine import Plan, make_plan, planning
 from pacesetter.engine.memory import needs
-from pacesetter.engine.planning import NOT_COMPILED, Work, _Measuring
+from pacesetter.engine.planning import NOT_COMPILED, _Measuring
+from pacesetter.engine.workload import Work
 from pacesetter.engine.train import bundles_of
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Lane
@@ -315,7 +316,7 @@ def test_an_error_while_timing_is_the_tasks(monkeypatch, tmp_path):
 def test_real_times_make_a_plan(monkeypatch, tmp_path):
     """Measured on this machine, a plan has an engine, a reason, and leaves threads as they were."""
     monkeypatch.setenv("PACESETTER_CACHE", str(tmp_path))
-    monkeypatch.setattr(planning, "TIMED_SECONDS", 0.001)
+    monkeypatch.setattr(planning, "LEAST_TIMED", 0.001)
     before = torch.get_num_threads()
     plan = make_plan(small_task(), lanes(steps=24))
     assert plan.engine in ("looped", "vectorised")

@@ -220,7 +220,7 @@ def test_times_of_a_busy_machine_are_not_kept(monkeypatch, tmp_path):
     """When a thread waited for other programs its times are used, but not kept for the next study."""
     monkeypatch.setenv("PACESETTER_CACHE", str(tmp_path))
     monkeypatch.setattr(planning, "CLOCK", 0.0)
-    monkeypatch.setattr(planning, "TIMED_SECONDS", 0.001)
+    monkeypatch.setattr(planning, "LEAST_TIMED", 0.001)
     # A processor of which we get nothing, then one that is all ours.
     for got, kept in ((lambda: 0.0, 0), (iter(range(10**6)).__next__, 1)):
         monkeypatch.setattr(planning.time, "process_time", got)

@@ -1,7 +1,7 @@
 """Chunks: the lanes that take a step in one go, and how several chunks share batches and random numbers."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from pacesetter import optimizers
 from pacesetter.engine.batches import tensors_of
 from pacesetter.engine.looped import Looped, copies
-from pacesetter.engine.plan import Plan
+from pacesetter.engine.plan import Plan, even_parts
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.replayed import Replays
 from pacesetter.engine.traceless import Randomness
@@ -29,10 +29,9 @@ keeps a chunk's weights in the processor's cache, which batch after batch over a
 def sizes_of(lanes: int, plan: Plan) -> list[int]:
     """Lanes of each chunk that so many lanes of one optimizer are held in: even for stacks, full for compiled ones."""
     size = plan.lanes_per_chunk if plan.engine == "vectorised" else 1
-    count = -(-lanes // size)
     if plan.compiled:
-        return [min(size, lanes - size * k) for k in range(count)]
-    return [b - a for a, b in pairwise(lanes * k // count for k in range(count + 1))]
+        return [min(size, lanes - first) for first in range(0, lanes, size)]
+    return [len(part) for part in even_parts(range(lanes), size)]
 
 
 def composed(

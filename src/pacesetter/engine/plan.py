@@ -1,10 +1,13 @@
 """How lanes are run: the plan, chosen once by measuring, stored with the study, reused by whatever goes on with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
-__all__ = ["ENGINES", "PRECISIONS", "Plan"]
+__all__ = ["ENGINES", "PRECISIONS", "Plan", "even_parts"]
+
+T = TypeVar("T")
 
 ENGINES = ("auto", "vectorised", "compiled", "looped")
 PRECISIONS = ("float32", "bfloat16")
@@ -41,3 +44,9 @@ class Plan:
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
         """The plan that `to_json` gave."""
         return cls(**values)
+
+
+def even_parts(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """The items in as few parts as have at most `most` of them, none more than one larger than another."""
+    count = -(-len(items) // most)
+    return [items[a:b] for a, b in pairwise(len(items) * k // count for k in range(count + 1))]

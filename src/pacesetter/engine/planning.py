@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from pacesetter.engine.program import fresh_program
 from pacesetter.engine.side_effects import side_effects
 from pacesetter.engine.traceless import threads, traceless
 from pacesetter.engine.vectorised import Vectorised
+from pacesetter.engine.workload import MOST_IN_BUNDLE, Work
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Lane
 from pacesetter.tasks._task import Task
@@ -34,9 +35,10 @@ COMPILED_CHUNK = 16
 compiling for several is not worth it."""
 WIDTHS = 4
 """Compiled chunks are a multiple of this wide: a quarter of their rows, at most, is idle."""
-TIMED_SECONDS = 0.03
-FEWEST_TIMED, MOST_TIMED = 3, 20
-"""Each way is timed over as many steps as fill this, after the steps that record it."""
+TIMED_SHARE, LEAST_TIMED, MOST_TIMED = 0.002, 0.03, 0.5
+"""Each way is timed for this share of the seconds that all the work would take by it, within these bounds, after the
+steps that record it: the more there is to do, the more a wrong choice costs."""
+FEWEST_STEPS = 3
 WORTH_ALL_THREADS = 1.3
 """All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
 other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
@@ -55,44 +57,6 @@ NOT_COMPILED, PRICE = "why not compiled", "compile"
 """Names in the memory."""
 EXPECTED_GAIN = 1.6
 """How many times as fast compiled lanes are taken to be before that is measured: 1.4 to 2.1 for the built-in tasks."""
-SPREAD = 4
-"""With so many bundles for each process, whole seeds end together well enough; with fewer they are divided."""
-MOST_IN_BUNDLE = 512
-"""More lanes than this gain nothing from sharing batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be done: updates of all lanes, the lanes of each seed, the most of a seed and rule, and the rules."""
-
-    steps: int
-    by_seed: tuple[int, ...]
-    together: int
-    rules: tuple[str, ...]
-
-    @classmethod
-    def of(cls, lanes: Sequence[Lane]) -> "Work":
-        """Counted from the lanes."""
-        seeds: dict[tuple[int, int], int] = {}
-        groups: dict[tuple[int, int, str], int] = {}
-        for lane in lanes:
-            seed = (lane.seed, lane.total_steps)
-            seeds[seed] = seeds.get(seed, 0) + 1
-            groups[*seed, lane.optimizer] = groups.get((*seed, lane.optimizer), 0) + 1
-        rules = tuple(dict.fromkeys(lane.optimizer for lane in lanes))
-        return cls(sum(lane.total_steps for lane in lanes), tuple(seeds.values()), max(groups.values()), rules)
-
-    def per_bundle(self, room: int, workers: int) -> int:
-        """Lanes of a bundle such that memory for `room` lanes is enough and the processes end together."""
-        seeds, most = len(self.by_seed), max(self.by_seed)
-        parts = 1
-        while workers > 1 and seeds * parts % workers and seeds * parts < SPREAD * workers and parts < most:
-            parts += 1
-        return max(1, min(room, -(-most // parts), MOST_IN_BUNDLE))
-
-    def in_bundle(self, together: int, workers: int) -> int:
-        """Of so many lanes of a seed and rule, those that come into one bundle."""
-        return max(1, -(-together * self.per_bundle(MOST_IN_BUNDLE, workers) // max(self.by_seed)))
 
 
 def make_plan(
@@ -274,8 +238,7 @@ class _Measuring:
             seconds *= -(-lanes // way.lanes_per_chunk) * way.lanes_per_chunk / lanes  # idle rows take their time too
         if way.workers == 1:
             return seconds
-        units = sum(-(-lanes // self._work.per_bundle(MOST_IN_BUNDLE, way.workers)) for lanes in self._work.by_seed)
-        return START_SECONDS * way.workers + seconds / (min(way.workers, units) * SIDE_BY_SIDE)
+        return START_SECONDS * way.workers + seconds * self._work.longest_share(way.workers) / SIDE_BY_SIDE
 
     def _time(self, way: Plan) -> float:
         """Seconds for one update of one lane, in one of the way's processes; infinite where it cannot be compiled."""
@@ -306,7 +269,8 @@ class _Measuring:
             if way.compiled and first > 1:
                 self._memory.know(PRICE, first)
             each = self._train(bundle, 2) / 2
-            steps = max(FEWEST_TIMED, min(MOST_TIMED, int(TIMED_SECONDS / each)))
+            whole = each * self._work.steps / way.lanes_per_chunk
+            steps = max(FEWEST_STEPS, int(min(max(TIMED_SHARE * whole, LEAST_TIMED), MOST_TIMED) / each))
             used = time.process_time()
             seconds = self._train(bundle, steps)
             if way.threads == 1 and seconds > LOST_TO_OTHERS * (time.process_time() - used) + CLOCK:

@@ -70,10 +70,13 @@ def _for_the_parent(error: BaseException) -> BaseException:
 
 
 def _worth_telling(trainer: Trainer, job: Job | None, save_after: float) -> tuple[list[Segment], BaseException | None]:
-    """Segments until there is enough to tell, and an error that came after the first of them."""
+    """Segments until there is enough to tell, and an error that came after the first of them.
+
+    What is a repetition and what is new are told apart: the one is to be left out, the other not.
+    """
     began = time.monotonic()
     segments = [trainer.go_on(job, save_after)]
-    while trainer.going and segments[-1].state is None and not segments[-1].too_large:
+    while trainer.going and not trainer.is_at_told and segments[-1].state is None and not segments[-1].too_large:
         elapsed = time.monotonic() - began
         if elapsed >= SECONDS_BETWEEN_WORDS:
             break

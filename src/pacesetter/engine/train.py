@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from pacesetter.engine import saved
 from pacesetter.engine.bundle import Part
-from pacesetter.engine.plan import Plan
+from pacesetter.engine.plan import Plan, even_parts
 from pacesetter.engine.program import Tensors
 from pacesetter.engine.saved import State
 from pacesetter.engine.trainer import Job, Segment
@@ -36,9 +35,7 @@ def bundles_of(lanes: Sequence[Lane], plan: Plan) -> list[list[Lane]]:
         groups.setdefault((lane.seed, lane.total_steps), []).append(lane)
     bundles = []
     for _, group in sorted(groups.items()):
-        count = -(-len(group) // plan.lanes_per_bundle)
-        edges = [len(group) * k // count for k in range(count + 1)]
-        bundles += [group[a:b] for a, b in pairwise(edges)]
+        bundles += [list(part) for part in even_parts(group, plan.lanes_per_bundle)]
     # So that workers end together; the sort leaves equal ones seed by seed.
     return sorted(bundles, key=lambda bundle: -len(bundle) * bundle[0].total_steps)
 
@@ -107,7 +104,7 @@ class _Run:
     @property
     def job(self) -> Job:
         """What is left, as a worker can begin it."""
-        return Job(tuple(self.lanes), self.state)
+        return Job(tuple(self.lanes), self.state, self.step)
 
     def new_parts(self, segment: Segment) -> list[Part]:
         """The parts that have not been told before: a bundle that went on from an earlier state repeats some.

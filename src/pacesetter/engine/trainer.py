@@ -20,10 +20,14 @@ __all__ = ["Job", "Segment", "Trainer", "joined"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Lanes to train together, from a state of theirs if there is one (which may hold others, that are left out)."""
+    """Lanes to train together, from a state of theirs if there is one (which may hold others, that are left out).
+
+    told: the step up to which they were told of before, -1 for none: what comes up to there is a repetition.
+    """
 
     lanes: tuple[Lane, ...]
     state: State | None = None
+    told: int = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +85,11 @@ class Trainer:
     def going(self) -> bool:
         """Whether the bundle at hand has lanes that are not at their end."""
         return self._bundle is not None and bool(self._bundle.lanes)
+
+    @property
+    def is_at_told(self) -> bool:
+        """Whether the bundle at hand has just come to where it had been told of before: what follows is new."""
+        return self._job is not None and self._bundle is not None and self._bundle.step == self._job.told
 
     def go_on(self, job: Job | None, save_after: float) -> Segment:
         """Train up to the next evaluation, of `job` when it is given, else of the bundle at hand.
