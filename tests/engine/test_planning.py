@@ -11,8 +11,8 @@ from pacesetter import optimizers
 from pacesetter.engine import Plan, make_plan, planning
 from pacesetter.engine.memory import needs
 from pacesetter.engine.planning import NOT_COMPILED, _Measuring
-from pacesetter.engine.workload import Work
 from pacesetter.engine.train import bundles_of
+from pacesetter.engine.workload import Work
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Lane
 from tests.engine.helpers import small_task
