@@ -347,6 +347,27 @@ def test_a_state_that_cannot_be_read_costs_time_alone(monkeypatch):
 
 
 @needs_fork
+def test_what_is_repeated_is_not_told_with_what_is_new(monkeypatch):
+    """A replaced process that tells less often than the one before repeats updates, and none of them is told twice."""
+    task = small_task(with_dropout, evaluations=12)
+    lanes = lanes_of(task, [0.01, 0.03], seed=0) + lanes_of(task, [0.01, 0.03], seed=1)
+    whole = everything(task, lanes, replace(LOOPED, workers=1))
+    monkeypatch.setattr("pacesetter.engine.serving.SECONDS_BETWEEN_WORDS", 0.0)
+    parts: dict = {lane: [] for lane in lanes}
+    for count, told in enumerate(engine.train(task, lanes, replace(LOOPED, workers=2)), start=1):
+        for part in told:
+            parts[part.lane].append(part)
+        if count == 6:
+            # What is forked from here on tells all at once.
+            monkeypatch.setattr("pacesetter.engine.serving.SECONDS_BETWEEN_WORDS", math.inf)
+            for process in multiprocessing.active_children():
+                process.kill()
+    for lane in lanes:
+        assert joined(parts[lane]).train_loss.tobytes() == whole[lane][2][1]
+        assert joined(parts[lane]).eval_steps.tobytes() == whole[lane][2][3]
+
+
+@needs_fork
 def test_a_repetition_that_ends_otherwise_ends_the_lane_once():
     """Code that cannot be repeated may fail a lane the second time; what it had recorded before stays, once."""
     begun = multiprocessing.get_context("fork").Value("i", 0)
