@@ -1,5 +1,7 @@
 """What comes again is replayed: the first call of a kind is the function's own, every later one has the same bits."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,24 @@ def test_what_cannot_be_recorded_is_called():
     found = [float(replays.run("kind", function, [torch.tensor([v])])[0]) for v in (1.0, -1.0, 2.0, -2.0)]
     assert found == [2.0, 1.0, 4.0, 2.0]
     assert len(calls) == 5
+
+
+def test_what_cannot_be_recorded_is_not_kept():
+    """A function that holds weights is let go after its call, also where it is called each time."""
+    replays = Replays()
+
+    class Held:
+        """Decides by values."""
+
+        def __call__(self, x):
+            return [x * 2 if x.sum().item() > 0 else -x]
+
+    for _ in range(3):
+        function = Held()
+        gone = weakref.ref(function)
+        replays.run("kind", function, [torch.ones(1)])
+        del function
+        assert gone() is None
 
 
 def test_recording_beside_leaves_no_trace():

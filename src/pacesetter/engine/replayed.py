@@ -28,7 +28,7 @@ class Replays:
     def __init__(self, most_compiled: int = 1) -> None:
         """Nothing is recorded yet; at most so many kinds are compiled."""
         self._seen: set[Hashable] = set()
-        self._calls: dict[Hashable, Call] = {}
+        self._calls: dict[Hashable, Call | None] = {}
         self._to_compile = most_compiled
         self.why_not_compiled = ""
 
@@ -38,19 +38,18 @@ class Replays:
         kind: all that the operations depend on beside the values of `leaves`; None: that cannot be told.
         threads: compile it, for so many threads, if it is among the first kinds that this is asked for; 0: do not.
         """
-        call = self._calls.get(kind)
-        if call is None:
-            call = function
+        if kind not in self._calls:
             to_compile = threads > 0 and self._to_compile > 0
             if kind is not None and (kind in self._seen or to_compile) and len(self._calls) < MOST_KINDS:
-                call = self._calls[kind] = self._prepared(function, leaves, threads if to_compile else 0)
+                self._calls[kind] = self._prepared(function, leaves, threads if to_compile else 0)
             self._seen.add(kind)
-        return call(*leaves)
+        return (self._calls.get(kind) or function)(*leaves)
 
-    def _prepared(self, function: Call, leaves: Leaves, threads: int) -> Call:
+    def _prepared(self, function: Call, leaves: Leaves, threads: int) -> Call | None:
+        """What to call in the place of `function`, if anything; the function is not kept, as it may hold weights."""
         recording = beside(function, leaves, new=threads > 0)
         if recording is None:
-            return function
+            return None
         if threads:
             self._to_compile -= 1
             try:
