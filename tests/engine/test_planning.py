@@ -240,6 +240,15 @@ def test_memory_is_for_all_processes_together(times):
     assert 2 * taken <= given
 
 
+def test_memory_for_one_lane_is_the_reason(times):
+    """Where many lanes could be stacked and memory is for one at a time, the reason says that."""
+    task = small_task(wide)
+    need = needs(task, optimizers.parse("sgd"), torch.device("cpu"))
+    plan = make_plan(task, lanes(40), memory=str(need.one_lane))
+    assert (plan.engine, plan.lanes_per_bundle) == ("looped", 1)
+    assert plan.reason.startswith("there is memory for one lane at a time")
+
+
 # --------------------------------------------------------------------------------------------------- what is refused
 
 

@@ -216,6 +216,19 @@ def test_a_folder_that_cannot_be_written_is_no_failure(measured, monkeypatch, tm
     assert (tmp_path / "file").read_text() == ""
 
 
+def test_a_compiler_that_is_installed_is_found(monkeypatch, tmp_path):
+    """That there was no compiler is remembered for as long as there is none."""
+    monkeypatch.setenv("PACESETTER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    known = lambda: Memory.of(small_task(), ["sgd"], "cpu", "float32", 1)
+    memory = known()
+    memory.know(planning.NOT_COMPILED, "none")
+    memory.keep()
+    assert known().text(planning.NOT_COMPILED, str) == "none"
+    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    assert known().text(planning.NOT_COMPILED, str) == ""
+
+
 def test_times_of_a_busy_machine_are_not_kept(monkeypatch, tmp_path):
     """When a thread waited for other programs its times are used, but not kept for the next study."""
     monkeypatch.setenv("PACESETTER_CACHE", str(tmp_path))

@@ -54,7 +54,8 @@ def train(
         seed: of the initial weights and of the order of batches, at least 0.
         steps: length of training in updates, at least 1; None is the task's own.
         store: URL of the store, `sqlite:///file.db`; None keeps the study in this process only.
-        study: its name in the store; None makes a new one, an unfinished one is trained anew.
+        study: its name in the store; None makes a new one; an unfinished one goes on from where
+            it was last saved.
         device: `cpu` or `cuda`.
         engine: `auto`, `vectorised`, `compiled` or `looped`.
         executor: `local`.

@@ -21,7 +21,7 @@ from pacesetter.engine.recording import Recording
 from pacesetter.errors import StoreError
 from pacesetter.files import whole
 
-__all__ = ["NotCompiled", "cache_folder", "compiled", "is_kept"]
+__all__ = ["NotCompiled", "cache_folder", "compiled", "compiler_path", "is_kept"]
 
 Call = Callable[..., list[torch.Tensor]]
 Tensors = Sequence[torch.Tensor]
@@ -43,6 +43,15 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "pacesetter"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pacesetter"
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++" if sys.platform == "linux" else "clang++")
+
+
+def compiler_path() -> str:
+    """Where the C++ compiler is that torch will call; empty when this machine has none."""
+    return shutil.which(_compiler()) or ""
 
 
 def is_kept(recording: Recording, leaves: Tensors, threads: int) -> bool:
@@ -82,9 +91,8 @@ def _place(recording: Recording, leaves: Tensors, threads: int) -> Path:
 
 
 def _make(recording: Recording, leaves: Tensors, threads: int, place: Path) -> None:
-    compiler = os.environ.get("CXX", "g++" if sys.platform == "linux" else "clang++")
-    if shutil.which(compiler) is None:
-        raise NotCompiled(f"this machine has no C++ compiler called {compiler}")
+    if not compiler_path():
+        raise NotCompiled(f"this machine has no C++ compiler called {_compiler()}")
     try:
         with whole(place, "PACESETTER_CACHE") as beside:
             _in_own_process(recording, leaves, threads, beside)

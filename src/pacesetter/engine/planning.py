@@ -139,6 +139,8 @@ class _Measuring:
             return self._best(self._looped(), "the looped engine was asked for")
         if engine == "auto" and self._together == 1:
             alone = "each optimizer and seed has one lane, so there is nothing to stack"
+            if self._work.together > 1:
+                alone = "there is memory for one lane at a time"
             return self._best([*self._looped(), *self._compiled_if_worth(self._looped())], alone)
         obstacle = self._memory.text("obstacle", self._obstacle)
         if obstacle and engine in ("vectorised", "compiled"):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pacesetter.engine.batches import Batches, tensors_of
-from pacesetter.engine.compiling import cache_folder
+from pacesetter.engine.compiling import cache_folder, compiler_path
 from pacesetter.engine.looking import Plain, Seen
 from pacesetter.engine.program import fresh_program
 from pacesetter.errors import StoreError
@@ -78,7 +78,9 @@ class Memory:
 
 
 def _machine() -> tuple[str, ...]:
-    return (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), torch.__version__)
+    processor = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
+    # That nothing could be compiled is not remembered beyond the day on which a compiler is installed.
+    return *processor, torch.__version__, compiler_path()
 
 
 def _code_of(task: Task) -> tuple[Any, ...]:
