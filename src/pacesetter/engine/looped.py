@@ -87,7 +87,12 @@ class Looped:
     def told(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(losses, gradient norms) of the steps since the last call, [steps, 1] each."""
         losses = torch.stack([loss for loss, _ in self._told])
-        norms = torch.stack([torch.linalg.vector_norm(torch.stack(parts)) for _, parts in self._told])
+        parts = [parts for _, parts in self._told]
+        if len({(len(some), some[0].dtype) for some in parts}) == 1 and len({p.dtype for p in parts[0]}) == 1:
+            whole = torch.stack([part for some in parts for part in some]).reshape(len(parts), -1)
+            norms = torch.linalg.vector_norm(whole, dim=1)
+        else:  # weights that are not used in every step, or are of several kinds
+            norms = torch.stack([torch.linalg.vector_norm(torch.stack([p.double() for p in some])) for some in parts])
         self._told.clear()
         for p in self._params.values():
             p.grad = None
