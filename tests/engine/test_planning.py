@@ -240,6 +240,17 @@ def test_memory_is_for_all_processes_together(times):
     assert 2 * taken <= given
 
 
+def test_memory_bounds_the_processes(times):
+    """No more processes are planned than have memory for a lane each, and to ask for more is refused."""
+    times.cores = 4
+    task = small_task(wide)
+    one = needs(task, optimizers.parse("sgd"), torch.device("cpu")).one_lane
+    long = lanes(40, 20_000)
+    assert [make_plan(task, long, memory=str(count * one)).workers for count in (1, 2, 8)] == [1, 2, 4]
+    with pytest.raises(InputError, match=r"takes in each of 3 workers, .*: give more, fewer workers, a smaller"):
+        make_plan(task, long, memory=str(3 * one - 1), workers=3)
+
+
 def test_memory_for_one_lane_is_the_reason(times):
     """Where many lanes could be stacked and memory is for one at a time, the reason says that."""
     task = small_task(wide)

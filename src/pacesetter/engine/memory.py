@@ -63,12 +63,14 @@ class Needs:
         """The least that any training takes."""
         return self.shared + self.per_lane + self.per_chunk_lane
 
-    def refuse(self, memory: str | None) -> None:
-        """Raise InputError when `memory`, as the user gave it, is less than one lane takes."""
-        if memory is not None and parse_size("memory", memory) < self.one_lane:
+    def refuse(self, memory: str | None, workers: int = 1) -> None:
+        """Raise InputError when `memory`, as the user gave it, is less than one lane takes in each of the workers."""
+        if memory is not None and parse_size("memory", memory) < self.one_lane * workers:
+            each, fewer = (f" in each of {workers} workers", " fewer workers,") if workers > 1 else ("", "")
             raise InputError(
-                f"`memory` must be at least what one lane of this task takes, {words.size(self.one_lane)}, "
-                f"got memory={memory!r}: give more, a smaller batch_size, or a smaller model"
+                f"`memory` must be at least what one lane of this task takes{each}, "
+                f"{words.size(self.one_lane * workers)}, "
+                f"got memory={memory!r}: give more,{fewer} a smaller batch_size, or a smaller model"
             )
 
 

@@ -82,12 +82,14 @@ def make_plan(
     work = Work.of(lanes)
     with traceless():
         need = needs(task, max(map(optimizers.parse, work.rules), key=_slots), place)
-        need.refuse(memory)
+        need.refuse(memory, workers or 1)
         free = budget(memory, place)
         processes = workers or (torch.get_num_threads() if place.type == "cpu" else 1)
+        if workers is None and free is not None:
+            processes = max(1, min(processes, free // need.one_lane))
         each = None if free is None else max(0, free // processes - need.shared)
         chunk_room = MOST_IN_BUNDLE if each is None else max(1, each // (need.per_lane + need.per_chunk_lane))
-        measuring = _Measuring(task, work, str(place), precision, min(work.together, chunk_room), workers)
+        measuring = _Measuring(task, work, str(place), precision, min(work.together, chunk_room), workers, processes)
         plan = measuring.choose(engine)
         measuring.keep()
     chunk = plan.lanes_per_chunk if plan.engine == "vectorised" else 1
@@ -125,12 +127,14 @@ class _Measuring:
     A way is a plan without a reason. Times are seconds for one update of one lane.
     """
 
-    def __init__(self, task: Task, work: Work, device: str, precision: str, together: int, workers: int | None) -> None:
+    def __init__(
+        self, task: Task, work: Work, device: str, precision: str, together: int, workers: int | None, processes: int
+    ) -> None:
         self._task, self._work, self._device, self._precision = task, work, device, precision
         self._together = together
         self._workers = workers
         self._cores = torch.get_num_threads() if device == "cpu" else 1
-        self._processes = workers or self._cores
+        self._processes = processes
         self._memory = remembered.Memory.of(task, work.rules, device, precision, self._cores)
 
     def choose(self, engine: str) -> Plan:
