@@ -330,6 +330,17 @@ def test_a_bundle_of_an_earlier_version_cannot_go_on():
     assert engine.unpack(engine.save(bundle)) == []
 
 
+@pytest.mark.parametrize("cut", [0, 5, -9])
+def test_states_that_are_broken_cannot_go_on(cut):
+    """What is left of saved states that were cut off is read as nothing to go on from, not as an error."""
+    task = small_task()
+    lanes = lanes_of(task, [0.1])
+    bundle = engine.start(task, lanes, LOOPED)
+    packed = engine.pack([engine.State(tuple(lanes), 0, engine.save(bundle))])
+    assert len(engine.unpack(packed)) == 1
+    assert engine.unpack(packed[:cut]) == []
+
+
 def test_a_state_that_cannot_be_read_costs_time_alone(monkeypatch):
     """Lanes whose state is unreadable are trained from their start, and what was told is not told again."""
     monkeypatch.setattr("pacesetter.engine.saved.SECONDS_BETWEEN_STATES", 0.0)

@@ -43,11 +43,12 @@ def pack(states: Iterable[State]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[State]:
-    """What `pack` was given, in its order; nothing of a bundle that version 0.1.0 saved, which cannot go on here."""
-    tensors = tensors_of_bytes(packed)
-    if NOTES in tensors:
+    """What `pack` was given, in its order; nothing of what cannot be read: broken, or saved by another version."""
+    try:
+        tensors = tensors_of_bytes(packed)
+        return [_state(tensors[f"bundle{i}"].numpy().tobytes()) for i in range(len(tensors))]
+    except Exception:  # noqa: BLE001  # whatever is wrong with it, its lanes begin anew
         return []
-    return [_state(tensors[f"bundle{i}"].numpy().tobytes()) for i in range(len(tensors))]
 
 
 def _state(saved: bytes) -> State:
