@@ -289,8 +289,9 @@ def test_all_bundles_in_training_go_on_with_another_number_of_workers(small, sto
             assert np.array_equal(getattr(one.curve, name), getattr(other.curve, name)), name
 
 
-def test_a_killed_worker_is_told_of_and_costs_nothing_that_was_measured(small, store):
+def test_a_killed_worker_is_told_of_and_costs_nothing_that_was_measured(small, store, monkeypatch):
     """When a process is killed the listener hears why, and the study is the one that would have been."""
+    monkeypatch.setattr("pacesetter.engine.serving.SECONDS_BETWEEN_WORDS", 0.0)
     whole = ps.compare("quadratic", **small)
     heard: list[ps.Progress] = []
     killed: list = []
