@@ -10,7 +10,7 @@ from torch import nn
 from pacesetter import optimizers
 from pacesetter.engine import Plan, make_plan, planning
 from pacesetter.engine.memory import needs
-from pacesetter.engine.planning import NOT_COMPILED, _Measuring
+from pacesetter.engine.planning import _Measuring
 from pacesetter.engine.train import bundles_of
 from pacesetter.engine.workload import Work
 from pacesetter.errors import InputError, UnknownName
@@ -41,7 +41,7 @@ def times(monkeypatch, tmp_path):
     def timed(self, way, rule):
         table.asked.append(way)
         if way.compiled and table.no_compiler:
-            self._memory.know(NOT_COMPILED, NO_COMPILER)
+            self._why_not_compiled = NO_COMPILER
             return float("inf")
         seconds = table.speeds["compiled" if way.compiled else way.engine]
         return seconds / (table.gain_of_threads if way.threads > 1 else 1)

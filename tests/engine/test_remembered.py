@@ -222,11 +222,11 @@ def test_a_compiler_that_is_installed_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "no-such-compiler")
     known = lambda: Memory.of(small_task(), ["sgd"], "cpu", "float32", 1)
     memory = known()
-    memory.know(planning.NOT_COMPILED, "none")
+    memory.know("obstacle", "none")
     memory.keep()
-    assert known().text(planning.NOT_COMPILED, str) == "none"
+    assert known().text("obstacle", str) == "none"
     monkeypatch.setenv("CXX", sys.executable)  # any program that is there
-    assert known().text(planning.NOT_COMPILED, str) == ""
+    assert known().text("obstacle", str) == ""
 
 
 def test_times_of_a_busy_machine_are_not_kept(monkeypatch, tmp_path):

@@ -53,8 +53,8 @@ WORTH_LOOKING = 1.0
 TRIED_RATE = 1e-6
 LOST_TO_OTHERS, CLOCK = 1.2, 0.002
 """A thread that waits for so much of its time shares its core with other programs: such times are not remembered."""
-NOT_COMPILED, PRICE = "why not compiled", "compile"
-"""Names in the memory."""
+PRICE = "compile"
+"""The name in the memory of what compiling took."""
 EXPECTED_GAIN = 1.6
 """How many times as fast compiled lanes are taken to be before that is measured: 1.4 to 2.1 for the built-in tasks."""
 
@@ -133,6 +133,7 @@ class _Measuring:
         self._task, self._work, self._device, self._precision = task, work, device, precision
         self._together = together
         self._workers = workers
+        self._why_not_compiled = ""  # not remembered: a full disk or an impatient end of the compiler may pass
         self._cores = torch.get_num_threads() if device == "cpu" else 1
         self._processes = processes
         self._memory = remembered.Memory.of(task, work.rules, device, precision, self._cores)
@@ -157,7 +158,7 @@ class _Measuring:
             asked = "the compiled engine was asked for"
             if ways := self._compiled():
                 return self._best(ways, asked)
-            return self._best(self._stacked(), f"{asked}, but {self._memory.text(NOT_COMPILED, str)}")
+            return self._best(self._stacked(), f"{asked}, but {self._why_not_compiled}")
         ways = [*self._looped(), *self._stacked()]
         return self._best([*ways, *self._compiled_if_worth(ways)])
 
@@ -259,7 +260,7 @@ class _Measuring:
         return sum(times) / len(times)
 
     def _timed(self, way: Plan, rule: str) -> float:
-        if way.compiled and self._memory.text(NOT_COMPILED, str):
+        if way.compiled and self._why_not_compiled:
             return float("inf")
         with threads(way.threads):
             bundle = self._bundle(way, rule)
@@ -270,7 +271,7 @@ class _Measuring:
                 chunk.judge(next(validation_batches(self._task.valid_source, bundle.device)))
                 first += time.perf_counter() - began
             if isinstance(chunk, Vectorised) and chunk.why_not_compiled:
-                self._memory.know(NOT_COMPILED, chunk.why_not_compiled)
+                self._why_not_compiled = chunk.why_not_compiled
                 return float("inf")
             if way.compiled and first > 1:
                 self._memory.know(PRICE, first)

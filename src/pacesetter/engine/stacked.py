@@ -68,7 +68,8 @@ class Stacked:
         if not self._inside:
             before, own = Randomness.now(), {name: b.clone() for name, b in buffers.items()}
             try:
-                loss, own = vmap(self._loss, axes, randomness="same")(params, own, frozen, batch)
+                with FoldedAttention():
+                    loss, own = vmap(self._loss, axes, randomness="same")(params, own, frozen, batch)
                 share = loss if batches == 1 else loss / batches
                 found = torch.autograd.grad(share.sum(), list(params.values()), allow_unused=True)
                 return loss, own, {name: g for name, g in zip(params, found, strict=True) if g is not None}
@@ -114,7 +115,7 @@ class Stacked:
             loss, metrics = self.judge_one(weights, buffers, frozen, batch)
             return loss, *(metrics[name] for name in self._program.task.metrics)
 
-        with _quiet():
+        with _quiet(), FoldedAttention():
             return list(vmap(one, randomness="same")(weights, buffers))
 
     def judge_one(self, weights: Any, buffers: Tensors, frozen: Tensors, batch: Any) -> tuple[torch.Tensor, Tensors]:
@@ -140,7 +141,7 @@ def _merged(old: Any, new: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Attention in a form that can be stacked, and no word about slow paths."""
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), FoldedAttention():
+    """Attention by plain matrix products where it is not folded, and no word about slow paths."""
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
         warnings.filterwarnings("ignore", message=".*performance drop.*", category=UserWarning)
         yield
