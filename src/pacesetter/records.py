@@ -3,8 +3,8 @@
 A record says what was asked or what happened; it never computes, trains or draws.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +20,9 @@ __all__ = [
     "LaneRecord",
     "Level",
     "Outcome",
+    "Problem",
     "StudyRecord",
+    "Trial",
 ]
 
 Floats = NDArray[np.float64]
@@ -174,6 +176,81 @@ class LaneRecord:
     def with_findings(self, findings: tuple[Finding, ...]) -> "LaneRecord":
         """The same lane, judged."""
         return replace(self, findings=findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one lane says of its rate: how it ended after `steps` updates, a whole run of that length.
+
+    value: what the problem wants small; infinite where the lane diverged. untrained: the same before training, NaN
+    where it was not measured.
+    """
+
+    lr: float
+    seed: int
+    steps: int
+    value: float
+    untrained: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a search is to find: the best rate of one optimizer and schedule, and what counts as best.
+
+    low, high: where to look first; a search may look a little beyond. rates: the only ones that can be tried, ascending
+    (those of a recording, or of a list that was given); empty for any.
+    total_steps: the length that the rate is for. lengths: the only ones that can be trained, ascending; empty for any.
+    seed: the first seed. seeds: how many there are at most; None for any number.
+    metric: what is judged at the end of a run, None for the validation loss; `maximize` says that more of it is better.
+    budget: the most that may be spent, in full trainings; None leaves it to the strategy.
+    quick: a first look: short runs alone, nothing is verified.
+    """
+
+    optimizer: str
+    schedule: str
+    low: float
+    high: float
+    total_steps: int
+    seed: int = 0
+    seeds: int | None = None
+    rates: tuple[float, ...] = ()
+    lengths: tuple[int, ...] = ()
+    metric: str | None = None
+    maximize: bool = False
+    budget: float | None = None
+    quick: bool = False
+
+    def trials(self, known: "Iterable[LaneRecord]") -> list[Trial]:
+        """What the lanes of this optimizer and schedule say that came to an end of their own, in their order."""
+        return [
+            Trial(record.lane.lr, record.lane.seed, record.lane.total_steps, self._end(record), self._start(record))
+            for record in known
+            if record.lane.strategy == (self.optimizer, self.schedule)
+            and record.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
+        ]
+
+    def _end(self, record: "LaneRecord") -> float:
+        if record.outcome is Outcome.DIVERGED:
+            return float("inf")
+        values = record.curve.valid_loss if self.metric is None else record.curve.metrics.get(self.metric, _no_floats())
+        return self._small(values[-1]) if len(values) and record.curve.eval_steps[-1] > 0 else float("inf")
+
+    def _start(self, record: "LaneRecord") -> float:
+        values = record.curve.valid_loss if self.metric is None else record.curve.metrics.get(self.metric, _no_floats())
+        return self._small(values[0], float("nan")) if len(values) and record.curve.eval_steps[0] == 0 else float("nan")
+
+    def _small(self, value: float, otherwise: float = float("inf")) -> float:
+        return (-float(value) if self.maximize else float(value)) if np.isfinite(value) else otherwise
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Problem":
+        """The problem that `to_json` gave, also after JSON made lists of its tuples."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pacesetter.api.grid import rates_from
 from pacesetter.api.programs import Pair, own_parts, read_recipe, refuse_asked
 from pacesetter.errors import InputError
 from pacesetter.packages import require
-from pacesetter.search import Grid
+from pacesetter.search import Product
 from pacesetter.tasks import Command
 from pacesetter.words import OWN
 
@@ -75,7 +75,7 @@ class Question:
         read = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
         return cls(((read.rule, read.schedule),), (read.lr,), seed_range(1, seed))
 
-    def grid(self, total_steps: int) -> Grid:
+    def grid(self, total_steps: int) -> Product:
         """The search that trains it all; InputError when a schedule's spans do not fit into `total_steps`."""
         for _, schedule in self.strategies:
             if schedule is not None:
@@ -84,7 +84,7 @@ class Question:
             (OWN if rule is None else str(rule), OWN if schedule is None else str(schedule))
             for rule, schedule in self.strategies
         )
-        return Grid(strategies, self.rates, self.seeds, total_steps)
+        return Product(strategies, self.rates, self.seeds, total_steps)
 
 
 def seed_range(seeds: int, seed: int) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from pacesetter.api.warned import warned_once
 from pacesetter.errors import InputError, StoreError
 from pacesetter.packages import require
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, StudyRecord
-from pacesetter.search import Grid
+from pacesetter.search import Asks
 from pacesetter.tasks import Command
 from pacesetter.textform import parse_size
 
@@ -81,7 +81,7 @@ class Settings:
 @warned_once()
 def measure(
     task: "Task | Command",
-    search: Grid,
+    search: Asks,
     settings: Settings,
     listener: Listener | None = None,
     on_weights: OnWeights | None = None,
@@ -178,7 +178,7 @@ def _free_name(store: "Store", task: str) -> str:
 
 
 def _go_on(
-    store: "Store", task: "Task | Command", search: Grid, settings: Settings, tell: Listener
+    store: "Store", task: "Task | Command", search: Asks, settings: Settings, tell: Listener
 ) -> "tuple[str, tuple[Lane, ...], Plan | None]":
     """What is left of a study that exists, after adding lanes that are new to it; no plan when nothing is left."""
     name = settings.study or ""

@@ -1,9 +1,9 @@
 """Grid search asks for every combination once, in order, and never for what is known."""
 
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome
-from pacesetter.search import Grid
+from pacesetter.search import Product
 
-GRID = Grid((("sgd", "constant"), ("adam", "cosine")), (0.01, 0.1), (3, 4), 50)
+GRID = Product((("sgd", "constant"), ("adam", "cosine")), (0.01, 0.1), (3, 4), 50)
 
 
 def test_grid_asks_for_every_combination():

@@ -1,22 +1,22 @@
-"""Grid search: every strategy at every rate under every seed, all to the full length; nothing is ever stopped early."""
+"""A comparison: every strategy at every rate under every seed, to the full length; nothing is stopped early."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pacesetter.records import Lane, LaneRecord
 
-__all__ = ["Grid"]
+__all__ = ["Product"]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """Asks for the whole grid at once, less what is known already.
+class Product:
+    """Asks for all of it at once, less what is known already.
 
     strategies: (optimizer, schedule) pairs in their text forms; rates: learning rates; seeds: first to last;
     total_steps: the length of every lane, in updates.
 
     Example:
-        >>> grid = Grid(strategies=(("adam", "constant"),), rates=(1e-3, 1e-2), seeds=(0, 1), total_steps=440)
+        >>> grid = Product(strategies=(("adam", "constant"),), rates=(1e-3, 1e-2), seeds=(0, 1), total_steps=440)
         >>> len(grid.ask(known=()))
         4
     """
