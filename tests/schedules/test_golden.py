@@ -35,6 +35,9 @@ def factors(text, total_steps, count=None):
         ("exponential(2, decay=0.5, every=1)", [1, 0.5, 0.25, 0.25, 0.25]),
         ("triangular(cycle=2, low=0.5)", [0.5, 1, 0.5, 1, 0.5]),
         ("triangular(cycle=1.0, low=0)", [0, 0.5, 1, 0.5, 0]),
+        ("sweep(low=0.001)", [0.001, 0.01, 0.1, 1, 1]),
+        ("sweep(3, low=0.0001)", [0.0001, 0.01, 1, 1, 1]),
+        ("sweep(1, low=0.5)", [0.5, 1, 1, 1, 1]),
         ("warmup(4)", [0.25, 0.5, 0.75, 1, 1]),
         ("warmup(0.5) >> linear", [0.5, 1, 1, 0.5, 0]),
         ("warmup(1) >> constant >> linear(1)", [1, 1, 1, 1, 0]),
@@ -165,7 +168,7 @@ def test_kind_is_the_most_specific(text, kind):
 def test_names():
     """These are the names; each is exported and makes a schedule of that name."""
     assert schedules.names() == [
-        "constant", "linear", "warmup", "cosine", "step", "exponential", "triangular", "plateau",
+        "constant", "linear", "sweep", "warmup", "cosine", "step", "exponential", "triangular", "plateau",
     ]  # fmt: skip
     assert set(schedules.names()) < set(schedules.__all__)
     assert all(getattr(schedules, name).__name__ == name for name in schedules.names())

@@ -24,6 +24,7 @@ def leaves(length):
         st.builds(schedules.cosine, length, shares, ends),
         st.builds(schedules.step, length, shares, given_spans),
         st.builds(schedules.exponential, length, shares, given_spans),
+        st.builds(schedules.sweep, length, st.floats(1e-12, 1.0)),
         st.builds(schedules.triangular, length, st.integers(2, 50) | parts, shares),
     )
 
@@ -131,3 +132,11 @@ def test_a_short_run_is_a_whole_run(h, times):
     schedule = schedules.cosine(final=0.1)
     short = [schedule(k * total / h, total) for k in range(h + 1)]
     np.testing.assert_allclose(short, [schedule(k, h) for k in range(h + 1)], rtol=1e-12)
+
+
+@given(st.integers(2, 300), st.floats(1e-9, 0.9))
+def test_a_sweep_rises_by_one_ratio_and_ends_at_the_peak(n, low):
+    """`sweep` begins at `low`, ends its span at the peak exactly, and every step multiplies by the same ratio."""
+    found = schedules.sweep(low=low)(np.arange(n), n)
+    assert (found[0], found[-1]) == (low, 1.0)
+    np.testing.assert_allclose(found[1:] / found[:-1], low ** (-1 / (n - 1)), rtol=1e-12)

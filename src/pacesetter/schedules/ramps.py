@@ -1,4 +1,4 @@
-"""Straight lines: up (warm-up) and down (linear decay)."""
+"""Ramps: straight up (warm-up), straight down (linear decay), and up by a constant ratio (the LR range test)."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
@@ -9,7 +9,7 @@ from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
 from pacesetter.schedules._spans import Span
 
-__all__ = ["linear", "warmup"]
+__all__ = ["linear", "sweep", "warmup"]
 
 
 @final
@@ -40,6 +40,33 @@ class linear(Piece):
         u = progress(k, n, self.ends, xp)
         # Written as a mean of both ends, it meets each of them exactly.
         return (1.0 - u) + self.final * u
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class sweep(Piece):
+    """Up by the same ratio at every step, to the peak at the last: `factor = low ** (1 - u)`, u = k/(n-1).
+
+    span: n, in steps or as a share of the run, or None for the rest.
+    low: where it begins, in [1e-30, 1], as a share of the peak; six decades by default, which hold every rate that is
+        too low and every one that is too high for most models.
+
+    This is the LR range test, which shows what each rate does to the loss within one short run. To train with, take
+    `warmup`. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017 (there a straight line).
+
+    >>> [sweep(low=0.01)(step, 3) for step in range(3)]
+    [0.01, 0.1, 1.0]
+    """
+
+    KIND: ClassVar[Kind] = "constant"
+    span: Span = None
+    low: float = 1e-6
+
+    def _validate(self) -> None:
+        self._keep("low", 1e-30, 1, "a share of the peak")
+
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+        return xp.power(self.low, 1.0 - progress(k, n, "last", xp))
 
 
 @final
