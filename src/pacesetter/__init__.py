@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pacesetter import tasks as tasks
     from pacesetter.api.answer import Answer as Answer
     from pacesetter.api.compare import compare as compare
+    from pacesetter.api.find import find as find
     from pacesetter.api.grid import log_grid as log_grid
     from pacesetter.api.progress import Progress as Progress
     from pacesetter.api.study import Study as Study
@@ -46,6 +47,7 @@ _HOMES = {
     "Task": "pacesetter.tasks._task",
     "accuracy": "pacesetter.tasks._task",
     "compare": "pacesetter.api.compare",
+    "find": "pacesetter.api.find",
     "log_grid": "pacesetter.api.grid",
     "maximize": "pacesetter.tasks._task",
     "train": "pacesetter.api.train",
@@ -66,6 +68,7 @@ __all__ = [
     "compare",
     "connect",
     "errors",
+    "find",
     "log_grid",
     "maximize",
     "optimizers",

@@ -242,6 +242,10 @@ class Problem:
     def _small(self, value: float, otherwise: float = float("inf")) -> float:
         return (-float(value) if self.maximize else float(value)) if np.isfinite(value) else otherwise
 
+    def within(self, budget: float) -> "Problem":
+        """The same with another budget."""
+        return replace(self, budget=budget)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

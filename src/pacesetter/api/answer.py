@@ -8,6 +8,7 @@ from pacesetter.records import Cost, Finding, StudyRecord
 from pacesetter.words import OWN
 
 if TYPE_CHECKING:
+    from pacesetter.api.study import Study
     from pacesetter.recipes import Recipe
 
 __all__ = ["Answer"]
@@ -19,19 +20,21 @@ class Answer:
 
     record: the same as plain facts, with the recipe as text.
     cost: lane steps, full trainings and seconds that went into this strategy (of the seconds, its share by steps).
+    study: what `find` has trained for it; None for the answers of a comparison, whose study is at hand.
     """
 
     record: records.Answer
     cost: Cost
+    study: "Study | None" = None
 
     @classmethod
-    def of(cls, record: records.Answer, study: StudyRecord) -> "Answer":
-        """The answer with what it cost in `study`."""
+    def of(cls, record: records.Answer, study: StudyRecord, held: "Study | None" = None) -> "Answer":
+        """The answer with what it cost in `study`; `held` is that study as `find` hands it on."""
         strategy = (record.optimizer, record.schedule)
         steps = sum(lane.curve.steps for lane in study.lanes if lane.lane.strategy == strategy)
         whole = study.cost
         share = steps / whole.lane_steps if whole.lane_steps else 0.0
-        return cls(record, Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share))
+        return cls(record, Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share), held)
 
     @property
     def optimizer(self) -> str:

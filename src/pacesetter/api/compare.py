@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pacesetter.schedules import Schedule
     from pacesetter.tasks._task import Task
 
-__all__ = ["compare"]
+__all__ = ["compare", "refuse_lists_in_one"]
 
 
 def compare(
@@ -86,7 +86,7 @@ def compare(
         2
     """
     settings = Settings(store, study, device, engine, executor, precision, workers, memory)
-    _refuse_lists_in_one(optimizers=optimizers, schedules=schedules, strategies=strategies)
+    refuse_lists_in_one(optimizers=optimizers, schedules=schedules, strategies=strategies)
     question = Question.read(task, lr, optimizers, schedules, strategies, seeds, seed)
     if out is not None:
         require("report")
@@ -121,7 +121,7 @@ class _Teller:
             self._listener(replace(self._last, note=text))
 
 
-def _refuse_lists_in_one(**given: object) -> None:
+def refuse_lists_in_one(**given: object) -> None:
     """Several texts in one, joined by commas, are refused with how to give them."""
     for name, value in given.items():
         for text in [value] if isinstance(value, str) else value if isinstance(value, tuple | list) else []:

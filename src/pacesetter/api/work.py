@@ -4,7 +4,10 @@ Every verb ends here. What was measured is in the store before anybody hears of 
 Ctrl-C loses nothing; the exception goes on up.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -26,7 +29,7 @@ from pacesetter.tasks import Command
 from pacesetter.textform import parse_size
 
 if TYPE_CHECKING:
-    from pacesetter.engine import Plan, State
+    from pacesetter.engine import Part, Plan, State
     from pacesetter.store import Store
     from pacesetter.tasks._task import Task
 
@@ -61,6 +64,7 @@ class Settings:
     precision: str = "float32"
     workers: int | None = None
     memory: str | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no study can be measured with."""
@@ -68,6 +72,8 @@ class Settings:
             parse_size("memory", self.memory)
         if self.workers is not None:
             object.__setattr__(self, "workers", whole(self.workers, "workers", 1))
+        if self.seconds is not None and not (_is_number(self.seconds) and 0 < self.seconds < math.inf):
+            raise InputError(f"`seconds` must be a number above 0, got seconds={self.seconds!r}")
         if self.executor != "local":
             raise InputError(
                 f"`executor` must be local, got executor={self.executor!r}: this version trains on one machine"
@@ -107,14 +113,19 @@ def measure(
             name, todo, plan = _go_on(store, task, search, settings, tell)
         else:
             todo = search.ask(())
-            name, plan = _begin(store, task, todo, settings)
-        states: list[State] = []
+            name, plan = _begin(store, task, todo, settings, search)
         if plan is not None:
+            states: list[State] = []
             if known:
                 states = _saved(store, name, task, todo)
             else:
                 tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            _train(store, name, task, todo, plan, tell, on_weights, states)
+            work = _Work(store, name, task, plan, tell, on_weights, settings.seconds)
+            while todo:
+                work.train(todo, states)
+                todo, states = (() if work.late else search.ask(store.load(name).lanes)), []
+                _add(store, name, todo)
+            work.close()
         return findings.judge(store.load(name))
 
 
@@ -142,17 +153,24 @@ def _plan(task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> 
     return plan
 
 
-def _begin(store: "Store", task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> "tuple[str, Plan]":
-    """Make the study and choose its plan."""
-    plan = _plan(task, lanes, settings)
+def _begin(
+    store: "Store", task: "Task | Command", lanes: Sequence[Lane], settings: Settings, search: Asks
+) -> "tuple[str, Plan]":
+    """Make the study and choose its plan, for the first lanes and as many full ones as are to come."""
+    to_come = 0 if search.runs is None else max(0, math.floor(search.runs - steps_in(lanes) / search.total_steps))
+    later = tuple(replace(lanes[0], lr=lanes[0].lr * (k + 1), total_steps=search.total_steps) for k in range(to_come))
+    plan = _plan(task, (*lanes, *later), settings)
     record = StudyRecord(
         name=settings.study or "",
         task=task.name,
-        total_steps=lanes[0].total_steps,
+        total_steps=search.total_steps,
         lanes=_untrained(lanes),
         metrics=task.metric_directions,
         plan=plan.to_json(),
-        provenance=provenance.gather(_trainer(task).provenance(task), lanes, settings.engine),
+        provenance={
+            **provenance.gather(_trainer(task).provenance(task), lanes, settings.engine),
+            **search.question,
+        },
         created=provenance.now(),
     )
     return _create(store, record, task.title if isinstance(task, Command) else task.name), plan
@@ -183,7 +201,7 @@ def _go_on(
     """What is left of a study that exists, after adding lanes that are new to it; no plan when nothing is left."""
     name = settings.study or ""
     record = store.load(name)
-    _refuse_other_question(record, task, search.total_steps, settings)
+    _refuse_other_question(record, task, search, settings)
     have = {lane_record.lane for lane_record in record.lanes}
     new = search.ask(record.lanes)
     unfinished = tuple(r.lane for r in record.lanes if not r.outcome.ended)
@@ -196,14 +214,22 @@ def _go_on(
     if settings.workers is not None:
         plan = replace(plan, workers=settings.workers)
     _refuse_other_work(record, engine.provenance(task))
-    if new:
-        store.add_lanes(name, new)
-        store.update(name, provenance={**record.provenance, "seeds": sorted({lane.seed for lane in {*have, *new}})})
+    store.update(name, provenance={**record.provenance, **search.question})
+    _add(store, name, new)
     left = f"{len(unfinished)} of {len(have)} lanes are left"
     added = f"{len(new)} {'lane is' if len(new) == 1 else 'lanes are'} new to it"
     asked = " and ".join(words for words, some in ((left, unfinished), (added, new)) if some)
     tell(Progress(name, len(todo), total=steps_in(todo), note=f"going on with study {name}: {asked}"))
     return name, todo, plan
+
+
+def _add(store: "Store", name: str, new: Sequence[Lane]) -> None:
+    """Put lanes that are new to the study into it."""
+    if new:
+        record = store.load(name)
+        store.add_lanes(name, new)
+        seeds = {record.lane.seed for record in record.lanes} | {lane.seed for lane in new}
+        store.update(name, provenance={**record.provenance, "seeds": sorted(seeds)})
 
 
 def _saved(store: "Store", name: str, task: "Task | Command", todo: Sequence[Lane]) -> "list[State]":
@@ -221,10 +247,21 @@ def _saved(store: "Store", name: str, task: "Task | Command", todo: Sequence[Lan
     return states
 
 
-def _refuse_other_question(record: StudyRecord, task: "Task | Command", total_steps: int, settings: Settings) -> None:
-    """A study compares like with like: one task, one length, one plan."""
+def _refuse_other_question(record: StudyRecord, task: "Task | Command", search: Asks, settings: Settings) -> None:
+    """A study compares like with like: one task, one length, one plan; a search goes on with its own problem."""
     way_out = "name another study with `study`"
-    checks = [("task", record.task, task.name), ("steps", record.total_steps, total_steps)]
+    checks = [("task", record.task, task.name), ("steps", record.total_steps, search.total_steps)]
+    asked, stored = search.question.get("problem", {}), record.provenance.get("problem", {})
+    if bool(asked) != bool(stored):
+        kinds = ("compares", "searches") if asked else ("searches", "compares")
+        raise InputError(
+            f"`study` must be asked the same question, got study={record.name!r}, which {kinds[0]} and does not "
+            f"{kinds[1][:-2] if asked else 'compare'}: {way_out}"
+        )
+    # How much may be spent, and whether it is a first look, may change: what was trained stays of use.
+    free = ("budget", "quick")
+    plain = json.loads(json.dumps(asked))
+    checks += [(key, stored[key], plain[key]) for key in stored if key in plain and key not in free]
     plan = record.plan
     checks += [("device", plan.get("device", settings.device), settings.device)]
     checks += [("precision", plan.get("precision", "float32"), settings.precision)]  # the first version had no other
@@ -249,56 +286,111 @@ def _refuse_other_work(record: StudyRecord, measured: Mapping[str, Any]) -> None
             )
 
 
-def _train(
-    store: "Store",
-    name: str,
-    task: "Task | Command",
-    todo: Sequence[Lane],
-    plan: "Plan",
-    tell: Listener,
-    on_weights: OnWeights | None,
-    states: "Sequence[State]",
-) -> None:
-    """Train `todo`, those of `states` from there; every part is in the store before the listener hears of it."""
-    engine = _trainer(task)
-    counter = Count(name, todo)
-    counter.go_on(states)
-    clock = Clock(store, name)
-    saver = Saver(store, name)
-    beside = 0
+class _Work:
+    """The training of one study, asked for lane by lane; `late` is True once its time has run out."""
 
-    def on_memory(taken: int) -> None:
-        nonlocal beside
-        beside = taken
+    def __init__(
+        self,
+        store: "Store",
+        name: str,
+        task: "Task | Command",
+        plan: "Plan",
+        tell: Listener,
+        on_weights: OnWeights | None,
+        seconds: float | None,
+    ) -> None:
+        self._store, self._name, self._task, self._plan = store, name, task, plan
+        self._tell, self._on_weights = tell, on_weights
+        self._engine = _trainer(task)
+        self._clock = Clock(store, name)
+        self._ends = math.inf if seconds is None else time.monotonic() + seconds
+        self._beside = 0
+        self.late = False
 
-    tell(counter.progress())
-    try:
-        if isinstance(task, Command):
-            parts_of = engine.train(task, todo, plan)
-        else:
-            tell_note = lambda note: tell(replace(counter.progress(), note=note))
-            parts_of = engine.train(task, todo, plan, on_weights, saver, states, tell_note, on_memory)
-        # Closed at once when something goes wrong here: programs that still train are ended.
-        with closing(parts_of) as training:
-            for parts in training:
-                store.append_many(name, [(part.lane, part.curve, part.outcome, part.message) for part in parts])
-                counter.add(parts)
-                clock.tick()
-                tell(counter.progress())
-        clock.stop()
+    def train(self, todo: Sequence[Lane], states: "Sequence[State]") -> None:
+        """Train `todo`, those of `states` from there; every part is in the store before the listener hears of it."""
+        counter = Count(self._name, todo)
+        counter.go_on(states)
+        self._tell(counter.progress())
+        left = dict.fromkeys(todo)
+        try:
+            # Shorter runs first: where time runs out, a look at all rates is worth more than one of them in full.
+            for length in sorted({lane.total_steps for lane in todo}):
+                lanes = [lane for lane in todo if lane.total_steps == length]
+                kept = [state for state in states if state.lanes[0].total_steps == length]
+                # Closed at once when something goes wrong here: programs that still train are ended.
+                with closing(self._parts(lanes, kept, counter)) as training:
+                    for parts in training:
+                        told = [(part.lane, part.curve, part.outcome, part.message) for part in parts]
+                        self._store.append_many(self._name, told)
+                        counter.add(parts)
+                        for part in parts:
+                            if part.outcome.ended:
+                                left.pop(part.lane, None)
+                        self._clock.tick()
+                        self._tell(counter.progress())
+                        if left and time.monotonic() >= self._ends:
+                            self._stop(left)
+                            return
+            self.late = time.monotonic() >= self._ends
+        except BaseException:
+            # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
+            with suppress(StoreError):
+                self._clock.stop()
+            raise
+
+    def _parts(self, lanes: "Sequence[Lane]", states: "Sequence[State]", counter: Count) -> "Generator[list[Part]]":
+        """What the trainer yields of lanes of one length."""
+        if isinstance(self._task, Command):
+            parts: Generator[list[Part]] = self._engine.train(self._task, lanes, self._plan)
+            return parts
+
+        def on_memory(taken: int) -> None:
+            self._beside = taken
+
+        task = _as_often(self._task, lanes)
+        saver = Saver(self._store, self._name)
+        tell_note = lambda note: self._tell(replace(counter.progress(), note=note))
+        trained: Generator[list[Part]] = self._engine.train(
+            task, lanes, self._plan, self._on_weights, saver, states, tell_note, on_memory
+        )
+        return trained
+
+    def _stop(self, left: Iterable[Lane]) -> None:
+        """End the lanes that are not at their end: the time is over."""
+        self.late = True
+        message = "stopped: the time that was given ran out"
+        self._store.append_many(self._name, [(lane, Curve(), Outcome.STOPPED, message) for lane in left])
+
+    def close(self) -> None:
+        """Write what is known once all lanes have ended."""
+        store, name, task = self._store, self._name, self._task
+        self._clock.stop()
         store.forget_state(name)
         record = store.load(name)
         # A program's metrics are known once they were printed; unless it was said, less of them is better.
         found = dict.fromkeys((metric for r in record.lanes for metric in r.curve.metrics), "min")
-        store.update(name, surface=engine.surface(task, record), metrics={**found, **record.metrics})
-        peaks = {} if isinstance(task, Command) else engine.peaks(plan.device, beside)
+        store.update(name, surface=self._engine.surface(task, record), metrics={**found, **record.metrics})
+        peaks = {} if isinstance(task, Command) else self._engine.peaks(self._plan.device, self._beside)
         store.update(name, provenance=provenance.with_peaks(record.provenance, peaks))
-    except BaseException:
-        # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
-        with suppress(StoreError):
-            clock.stop()
-        raise
+
+
+def _as_often(task: "Task", lanes: Sequence[Lane]) -> "Task":
+    """The task evaluated as often, per update, in a run that is shorter than its own.
+
+    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run.
+    """
+    from pacesetter import schedules
+
+    length = lanes[0].total_steps
+    if length >= task.total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
+        return task
+    return replace(task, evaluations=max(1, round(task.evaluations * length / task.total_steps)))
 
 
 def _untrained(lanes: Iterable[Lane]) -> tuple[LaneRecord, ...]:
     return tuple(LaneRecord(lane, Outcome.RUNNING, Curve()) for lane in lanes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

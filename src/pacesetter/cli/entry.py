@@ -27,6 +27,7 @@ TRACEBACK = "PACESETTER_TRACEBACK"
 # In the order that `--help` lists them: the main job first.
 _COMMANDS = {
     "compare": "compare",
+    "find": "find",
     "train": "train",
     "studies": "studies",
     "show": "show",

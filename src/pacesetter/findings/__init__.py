@@ -13,9 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from pacesetter.findings._answer import answer
+from pacesetter.findings._found import found
 from pacesetter.findings._group import comparison
 from pacesetter.findings._judge import AnswerJudge, LaneJudge, StudyJudge, judges
-from pacesetter.records import Finding, StudyRecord
+from pacesetter.findings._told import told
+from pacesetter.records import Finding, LaneRecord, Problem, StudyRecord
 
 __all__ = ["AnswerJudge", "LaneJudge", "StudyJudge", "judge", "names"]
 
@@ -59,6 +61,8 @@ def _judged(study: StudyRecord) -> StudyRecord:
         record.with_findings(_plain(f for kind in lane_judges for f in kind.judge(record, seen)))
         for record in study.lanes
     )
+    if "problem" in study.provenance:
+        return _searched(study, lanes)
     bare = [(answer(group), group) for group in seen.asked]
     answers = tuple(
         replace(one, findings=_plain(f for kind in answer_judges for f in kind.judge(one, group)))
@@ -66,3 +70,10 @@ def _judged(study: StudyRecord) -> StudyRecord:
     )
     whole = _plain(f for kind in study_judges for f in kind.judge(seen, answers))
     return replace(study, lanes=lanes, answers=answers, findings=whole)
+
+
+def _searched(study: StudyRecord, lanes: tuple[LaneRecord, ...]) -> StudyRecord:
+    """A search, judged: one answer, from runs of all lengths together."""
+    one, what = found(Problem.from_json(study.provenance["problem"]), lanes)
+    judged = replace(study, lanes=lanes)
+    return replace(judged, answers=(replace(one, findings=_plain(told(one, what, judged))),), findings=())

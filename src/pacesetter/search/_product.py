@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pacesetter.records import Lane, LaneRecord
 
@@ -25,6 +26,16 @@ class Product:
     rates: tuple[float, ...]
     seeds: tuple[int, ...]
     total_steps: int
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """Nothing that the lanes do not say."""
+        return {}
+
+    @property
+    def runs(self) -> float | None:
+        """The first lanes are all."""
+        return None
 
     def ask(self, known: Iterable[LaneRecord]) -> tuple[Lane, ...]:
         """The lanes of the grid that are not among `known`, strategy by strategy, rate by rate, seed by seed."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pacesetter.records import Lane, LaneRecord, Problem
-from pacesetter.search._strategy import Strategy
+from pacesetter.search._strategy import Strategy, text_of
 
 __all__ = ["Asks", "Search"]
 
@@ -15,6 +15,16 @@ class Asks(Protocol):
 
     @property
     def total_steps(self) -> int: ...
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What is kept of it with the study, as plain values: empty for a comparison."""
+        ...
+
+    @property
+    def runs(self) -> float | None:
+        """What all of it is going to cost, in full trainings; None where the first lanes are all."""
+        ...
 
     def ask(self, known: Sequence[LaneRecord]) -> tuple[Lane, ...]:
         """The lanes to train next, those of `known` left out."""
@@ -33,6 +43,16 @@ class Search:
         """The length that the rate is for."""
         return self.problem.total_steps
 
+    @property
+    def question(self) -> dict[str, Any]:
+        """The problem and the strategy, as a judge of the study needs them."""
+        return {"problem": self.problem.to_json(), "strategy": text_of(self.strategy)}
+
+    @property
+    def runs(self) -> float | None:
+        """What it is going to cost, in full trainings."""
+        return self.strategy.runs(self.problem)
+
     def ask(self, known: Sequence[LaneRecord]) -> tuple[Lane, ...]:
-        """The lanes to train next; none when the search is done."""
-        return self.strategy.ask(self.problem, known)
+        """The lanes to train next; none when the search is done, or has to wait for lanes that have not ended."""
+        return self.strategy.ask(self.problem, known) if all(record.outcome.ended for record in known) else ()

@@ -1,0 +1,195 @@
+"""The answer of a search, as numbers: what trials of several lengths say about the best rate at the full one.
+
+*Claim*: of the rates trained to the full length, the one whose loss is expected to be lowest by the model of `_basin`;
+where none was (a first look), the bottom of the model's valley. It is made only where rates on both sides were tried.
+
+*Interval*: the bottom of the valley lies in it with the stated chance, by the model: the central part of the bottoms of
+valleys drawn from it. It is wide where the valley is flat or little is known of it. How often it holds the truth is
+measured by `benchmarks/find`, and by simulation in the tests.
+
+*Equivalent*: tried rates that are as good as the best or better in more than 1 - level of those valleys.
+
+*Safe range*: rates around the best that give up at most SAFE_SHARE of the improvement in the mean of the valleys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacesetter.findings._answer import SAFE_SHARE
+from pacesetter.findings._basin import RESOLUTION, Basin, learned
+from pacesetter.findings._ending import overfitted
+from pacesetter.findings._statistics import LEVEL
+from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
+
+__all__ = ["Found", "found"]
+
+Floats = NDArray[np.float64]
+
+FINE = 6
+"""Significant digits of a rate that is claimed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a search found, for the sentences about it.
+
+    trials: those of its optimizer and schedule. basin: None where nothing learned. best: the best rate so far.
+    unstable: the lowest rate above the best at which a lane diverged by instability. steady: the highest below that.
+    """
+
+    problem: Problem
+    trials: Sequence[Trial]
+    basin: Basin | None
+    best: float | None
+    unstable: float | None
+    steady: float | None
+
+    @property
+    def verified(self) -> bool:
+        """Whether the best rate has two full runs, and a lower and a higher one has one (or diverges above)."""
+        if self.best is None:
+            return False
+        full = [trial for trial in self.trials if trial.steps == self.problem.total_steps]
+        below = any(trial.lr < self.best for trial in full)
+        above = any(trial.lr > self.best for trial in full) or self.unstable is not None
+        seeds = 2 if self.problem.seeds is None else min(2, self.problem.seeds)
+        return sum(trial.lr == self.best for trial in full) >= seeds and below and above
+
+    def given_up(self, rates: Sequence[float]) -> list[float]:
+        """The share of the improvement that each rate is expected to give up in a full run; 1 where it diverges."""
+        if self.basin is None or self.best is None:
+            return [float("nan") for _ in rates]
+        places = np.log10([self.best, *rates])
+        shares = _shares(self.basin.samples(places))
+        lost = np.clip((shares[:, 1:] - shares[:, :1]).mean(axis=0), 0.0, 1.0)
+        return [
+            1.0 if self.unstable is not None and rate >= self.unstable else float(share)
+            for rate, share in zip(rates, lost, strict=True)
+        ]
+
+
+def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Found]:
+    """The answer of a search without its findings, and what they are made of."""
+    trials = problem.trials(records)
+    known = _found(problem, trials, records)
+    best = known.best
+    claim = best is not None and _inside(known)
+    lr = best if claim else None
+    values = [trial.value for trial in trials if trial.lr == best and trial.steps == problem.total_steps]
+    lane = None if lr is None else Lane(problem.optimizer, problem.schedule, lr, 0, problem.total_steps)
+    answer = Answer(
+        optimizer=problem.optimizer,
+        schedule=problem.schedule,
+        best_tried=best,
+        lr=lr,
+        interval=_interval(known) if claim else None,
+        equivalent=_equivalent(known),
+        safe_range=_safe_range(known),
+        stability_edge=None if None in (known.steady, known.unstable) else (known.steady, known.unstable),  # type: ignore[arg-type]  # neither is None
+        valid_loss=_valid_loss(problem, records, best) if values else None,
+        confidence=LEVEL,
+        findings=(),
+        recipe=None if lane is None else lane.recipe,
+    )
+    return answer, known
+
+
+def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneRecord]) -> Found:
+    if not learned(trials):
+        return Found(problem, trials, None, None, *_edge(problem, records, None))
+    basin = Basin(trials, problem.total_steps)
+    best = basin.best_run()
+    if best is None:
+        best = bottom = float(f"{basin.best:.{FINE}g}")
+        if problem.rates:
+            best = min(problem.rates, key=lambda rate: abs(np.log(rate / bottom)))
+    return Found(problem, trials, basin, best, *_edge(problem, records, best))
+
+
+def _edge(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> tuple[float | None, float | None]:
+    """(lowest unstable rate above the best, highest rate below it that no lane was unstable at)."""
+    own = [record for record in records if record.lane.strategy == (problem.optimizer, problem.schedule)]
+    unstable = {r.lane.lr for r in own if r.outcome is Outcome.DIVERGED and not overfitted(r)}
+    steady = {r.lane.lr for r in own if r.outcome is Outcome.FINISHED or overfitted(r)} - unstable
+    bad = min((lr for lr in unstable if best is None or lr > best), default=None)
+    if bad is None:
+        return None, None
+    return bad, max((lr for lr in steady if lr < bad), default=None)
+
+
+def _inside(known: Found) -> bool:
+    """Whether rates on both sides of the best were tried, at any length."""
+    assert known.best is not None
+    return any(t.lr < known.best for t in known.trials) and any(t.lr > known.best for t in known.trials)
+
+
+def _limits(known: Found) -> tuple[float, float]:
+    """log10 of the lowest rate tried, and of the highest or the first that is unstable."""
+    rates = [trial.lr for trial in known.trials]
+    high = max(rates) if known.unstable is None else known.unstable
+    return float(np.log10(min(rates))), float(np.log10(high))
+
+
+def _interval(known: Found) -> tuple[float, float] | None:
+    assert known.basin is not None
+    assert known.best is not None
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(known.basin.bottoms(*_limits(known)), [tail, 1 - tail])
+    # The best run is in its own interval, also where the valley's bottom is elsewhere.
+    ends = min(10**low, known.best), max(10**high, known.best)
+    return float(f"{ends[0]:.{FINE}g}"), float(f"{ends[1]:.{FINE}g}")
+
+
+def _equivalent(known: Found) -> tuple[float, ...]:
+    if known.basin is None or known.best is None:
+        return ()
+    lost = {trial.lr for trial in known.trials if not np.isfinite(trial.value)}
+    rates = sorted({trial.lr for trial in known.trials} - lost | {known.best})
+    if known.unstable is not None:
+        rates = [rate for rate in rates if rate < known.unstable]
+    drawn = known.basin.samples(np.log10(rates))
+    at = rates.index(known.best)
+    alike = (drawn <= drawn[:, [at]] + 1e-12).mean(axis=0) > 1 - LEVEL
+    return tuple(rate for rate, same in zip(rates, alike, strict=True) if same)
+
+
+def _safe_range(known: Found) -> tuple[float, float] | None:
+    """From the rates of the valley's grid around the best, whose mean share given up is small."""
+    if known.basin is None or known.best is None:
+        return None
+    low, high = _limits(known)
+    grid = known.basin.grid
+    grid = grid[(grid >= low - 1e-9) & (grid <= high - 1e-9)]
+    place = float(np.log10(known.best))
+    shares = _shares(known.basin.samples(np.append(grid, place)))
+    safe = np.append((shares[:, :-1] - shares[:, -1:]).mean(axis=0) <= SAFE_SHARE, True)
+    order = np.argsort(np.append(grid, place), kind="stable")
+    places, safe = np.append(grid, place)[order], safe[order]
+    at = int(np.flatnonzero(order == len(grid))[0])
+    first = last = at
+    while first > 0 and safe[first - 1]:
+        first -= 1
+    while last + 1 < len(places) and safe[last + 1]:
+        last += 1
+    return float(f"{10 ** places[first]:.3g}"), float(f"{10 ** places[last]:.3g}")
+
+
+def _valid_loss(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> float | None:
+    losses = [
+        record.curve.final_valid_loss
+        for record in records
+        if record.lane.strategy == (problem.optimizer, problem.schedule)
+        and record.lane.lr == best
+        and record.lane.total_steps == problem.total_steps
+        and record.outcome is Outcome.FINISHED
+    ]
+    return float(np.mean(losses)) if losses and np.isfinite(losses).all() else None
+
+
+def _shares(warped: Floats) -> Floats:
+    """The share of the improvement given up, from what the model holds."""
+    shares: Floats = RESOLUTION * np.expm1(np.clip(warped, 0.0, None))
+    return shares

@@ -1,0 +1,224 @@
+"""The default search: many short runs, a few longer ones where they point, then the full length around the best.
+
+1. *Look*: rates half a decade apart, each a whole run of a 27th of the length. Where the best lies at an end of the
+   range, the range is widened.
+2. *Narrow*: three rates around what is then expected to be best at a third of the length. Two lengths tell how far the
+   best rate moves when runs get longer (`findings._basin` has the model).
+3. *Verify*: full runs at the expected best rate and half a decade to each side. The search goes on to a side while the
+   best full run lies at its end, then to the bottom of the valley between full runs, and ends with a second seed of the
+   best.
+
+A quick search ends after the second step: it is a look, and nothing is verified. With a larger budget further seeds of
+the best rates follow.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pacesetter.findings._basin import Basin, learned
+from pacesetter.records import Lane, LaneRecord, Problem, Trial
+
+__all__ = ["STRATEGY", "Pace"]
+
+SHARES = (27, 3)
+"""The short runs are these parts of the full length: the look has to be cheap, and what follows it near enough to the
+full length to tell how far the best rate still moves."""
+APART = 0.5
+"""Decades between the rates of the first look and of the full runs: half the width of a usual valley."""
+AROUND = (-0.75, -0.25, 0.25)
+"""Decades from the expected best of the rates that are narrowed down to, more of them below: the look favours high
+rates, as there is no time for low ones in a short run."""
+FINEST = 0.15
+"""Decades: rates closer than this are not told apart by a full run each."""
+WIDER = 3.0
+"""Decades that the range is widened by at most, to each side."""
+FEWEST_STEPS = 5
+"""No run is shorter: fewer updates say nothing about a rate."""
+RUNS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Ours; `budget` is what it spends at most, in full trainings, when the problem does not say.
+
+    Example:
+        >>> problem = Problem("adam", "constant", 1e-5, 10, 540)
+        >>> [len(Pace().ask(problem, ())), Pace().ask(problem, ())[0].total_steps]
+        [13, 20]
+    """
+
+    budget: float = RUNS
+
+    def runs(self, problem: Problem) -> float:
+        """What it is going to cost, in full trainings."""
+        short = self._lengths(problem)
+        look = len(_spread(problem)) * short[0] if short else 0
+        narrow = len(AROUND) * short[1] if len(short) > 1 else 0
+        cost = (look + narrow) / problem.total_steps
+        return cost if problem.quick else max(self._budget(problem), cost)
+
+    def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
+        """The full run expected to be best; the bottom of the valley as long as there is none."""
+        return _best_rate(problem, problem.trials(known))
+
+    def ask(self, problem: Problem, known: Sequence[LaneRecord]) -> tuple[Lane, ...]:
+        """The lanes to train next; none when the search is done."""
+        have = {record.lane for record in known}
+        left = self._budget(problem) - sum(lane.total_steps for lane in have) / problem.total_steps
+        for wanted in self._steps(problem, problem.trials(known)):
+            new = [lane for lane in dict.fromkeys(wanted) if lane not in have]
+            cost = 0.0
+            fit = []
+            for lane in new:
+                cost += lane.total_steps / problem.total_steps
+                if cost <= left + 1e-9:
+                    fit.append(lane)
+            if fit:
+                return tuple(fit)
+            if new:
+                return ()
+        return ()
+
+    def _budget(self, problem: Problem) -> float:
+        return self.budget if problem.budget is None else problem.budget
+
+    def _lengths(self, problem: Problem) -> list[int]:
+        """The lengths of short runs, ascending, those that differ and are shorter than half a full run."""
+        found: list[int] = []
+        for share in SHARES:
+            steps = max(FEWEST_STEPS, round(problem.total_steps / share))
+            if problem.lengths:
+                steps = min(problem.lengths, key=lambda length: abs(np.log(length / steps)))
+            if steps <= problem.total_steps / 2 and steps not in found:
+                found.append(steps)
+        return found
+
+    def _steps(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
+        """What to know, step by step: each follows from the trials of those before it."""
+        short = self._lengths(problem)
+        if short:
+            yield from _look(problem, trials, short[0])
+            if len(short) > 1:
+                first = [trial for trial in trials if trial.steps == short[0]]
+                middle = _expected(problem, first, short[1])
+                yield (_lane(problem, middle + away, short[1]) for away in AROUND)
+        else:
+            yield (_lane(problem, place, problem.total_steps) for place in _spread(problem, 2 * APART))
+        if not problem.quick:
+            yield from self._verify(problem, trials)
+
+    def _verify(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
+        """Full runs around the best, then seeds of those that may be it."""
+        total = problem.total_steps
+        before = [trial for trial in trials if trial.steps < total]
+        if before:
+            if not learned(before):
+                yield ()
+            middle = _expected(problem, before, total)
+            yield (_lane(problem, middle + away, total) for away in (0.0, -APART, APART))
+        full = [trial for trial in trials if trial.steps == total]
+        if not learned(full):
+            return
+        # One more run must leave room for the second seed of the best.
+        if self._spent(problem, trials) + 2 <= self._budget(problem) + 1e-9 or len({t.seed for t in full}) > 1:
+            yield (_lane(problem, place, total) for place in _better(problem, trials))
+        yield _more_seeds(problem, trials)
+
+    @staticmethod
+    def _spent(problem: Problem, trials: Sequence[Trial]) -> float:
+        return sum(trial.steps for trial in trials) / problem.total_steps
+
+
+def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
+    """The full run that is expected to be best; the bottom of the valley where there is none; None: nothing learned."""
+    if not learned(trials):
+        return None
+    best = Basin(trials, problem.total_steps).best_run()
+    return _snapped(problem, _expected(problem, trials, problem.total_steps)) if best is None else best
+
+
+def _spread(problem: Problem, apart: float = APART) -> list[float]:
+    """log10 of rates over the range, evenly and at most so far apart."""
+    low, high = np.log10(problem.low), np.log10(problem.high)
+    count = max(1, int(np.ceil((high - low) / apart - 1e-9)))
+    places = [float(place) for place in np.linspace(low, high, count + 1)] if high > low else [float(low)]
+    return sorted({float(np.log10(_snapped(problem, place))) for place in places})
+
+
+def _look(problem: Problem, trials: Sequence[Trial], steps: int) -> Iterable[Iterable[Lane]]:
+    """The whole range at one length, then wider as long as the best lies at an end."""
+    yield (_lane(problem, place, steps) for place in _spread(problem))
+    own = [trial for trial in trials if trial.steps == steps]
+    if not own or problem.rates:
+        return
+    low, high = np.log10(problem.low), np.log10(problem.high)
+    places = sorted({float(np.log10(trial.lr)) for trial in own})
+    ended = [trial for trial in own if np.isfinite(trial.value)]
+    best = float(np.log10(min(ended, key=lambda trial: trial.value).lr)) if ended else -np.inf
+    if best <= places[0] + 1e-6 and places[0] > low - WIDER + 1e-6:
+        yield (_lane(problem, places[0] - APART * k, steps) for k in (1, 2))
+    elif best >= places[-1] - 1e-6 and places[-1] < high + WIDER - 1e-6:
+        yield (_lane(problem, places[-1] + APART * k, steps) for k in (1, 2))
+
+
+def _expected(problem: Problem, trials: Sequence[Trial], steps: int) -> float:
+    """log10 of the rate expected to be best at a length, below the rates that diverged.
+
+    Where nothing learned the highest rate that did not diverge: runs may have been too short for any other.
+    """
+    ended = [trial for trial in trials if np.isfinite(trial.value)]
+    if not learned(trials):
+        return float(np.log10(max((trial.lr for trial in ended), default=problem.low)))
+    return Basin(trials, problem.total_steps).bottom(steps)
+
+
+def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
+    """log10 of the rate that a further full run is for: beyond the end where the best lies, or the valley's bottom."""
+    total = problem.total_steps
+    best = _best_rate(problem, trials)
+    if best is None:
+        return []
+    places = sorted({float(np.log10(t.lr)) for t in trials if t.steps == total})
+    at = int(np.argmin(np.abs(np.array(places) - np.log10(best))))
+    lost = [float(np.log10(t.lr)) for t in trials if not np.isfinite(t.value)]
+    if at == 0:
+        return [places[0] - APART]
+    if at == len(places) - 1:
+        # What diverged in a short run needs no full one.
+        beyond = places[-1] + APART
+        return [beyond] if not lost or beyond < min(p for p in [*lost, np.inf] if p > places[-1]) - 1e-6 else []
+    bottom = Basin(trials, total).bottom(None, places[at - 1], places[at + 1])
+    bottom = float(np.log10(_snapped(problem, bottom)))
+    return [bottom] if np.abs(np.array(places) - bottom).min() > FINEST else []
+
+
+def _more_seeds(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
+    """The next seed of the best full run, and with a larger budget of its neighbours."""
+    total = problem.total_steps
+    best = _best_rate(problem, trials)
+    full = [trial for trial in trials if trial.steps == total]
+    if best is None or not full:
+        return []
+    rates = sorted({trial.lr for trial in full}, key=lambda lr: abs(np.log(lr / best)))[:3]
+    seeds = {lr: sum(trial.lr == lr for trial in full) for lr in rates}
+    # The best is one seed ahead of its neighbours.
+    lr = min(rates, key=lambda lr: (seeds[lr] - (lr == best), rates.index(lr)))
+    if problem.seeds is not None and seeds[lr] >= problem.seeds:
+        return []
+    return [_lane(problem, float(np.log10(lr)), total, seeds[lr])]
+
+
+def _snapped(problem: Problem, place: float) -> float:
+    """The rate at a log10, as short as it prints; of the rates that can be tried the nearest."""
+    if problem.rates:
+        return min(problem.rates, key=lambda rate: abs(np.log10(rate) - place))
+    return float(f"{10**place:.6g}")
+
+
+def _lane(problem: Problem, place: float, steps: int, seed: int = 0) -> Lane:
+    return Lane(problem.optimizer, problem.schedule, _snapped(problem, place), problem.seed + seed, steps)
+
+
+STRATEGY = Pace
