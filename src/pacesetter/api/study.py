@@ -117,12 +117,16 @@ class Study:
         return to_frame(self.record)
 
     def to_json(self, lane: int | None = None) -> str:
-        """The document of `pacesetter compare --json`: strict JSON text, in which what does not exist is null.
+        """The document of `pacesetter compare --json`, of a search that of `pacesetter find --json`.
+
+        It is strict JSON text, in which what does not exist is null.
 
         lane: the number of a lane (from 0), for its entry of the document alone.
         """
-        from pacesetter.store import compare_document, to_json
+        from pacesetter.store import compare_document, find_document, to_json
 
+        if lane is None and "problem" in self.record.provenance:
+            return to_json(find_document(self.record))
         document = compare_document(self.record)
         return to_json(document if lane is None else document["lanes"][self._number(lane)])
 

@@ -56,9 +56,9 @@ def _nothing(found: Found, study: StudyRecord) -> Iterator[Finding]:
         text = f"Every rate from {_range(found)} diverged. Try lower rates, warm-up or clipping, and look at the data."
     else:
         text = (
-            f"No rate from {_range(found)} ended below the untrained model by more than 1% ({lost} of "
-            f"{plural(len(trials), 'run')} diverged). Either there is nothing to learn from this data, or rates must be "
-            "far from these, or runs must be longer: try another range, more steps, and look at labels and loss."
+            f"No rate from {_range(found)} ended below the untrained model by more than 1 % ({lost} of "
+            f"{plural(len(trials), 'run')} diverged). Either there is nothing to learn from this data, or rates must "
+            "be far from these, or runs must be longer: try another range, more steps, and look at labels and loss."
         )
     yield Finding("nothing-learned", Level.BAD, text, float(lost))
 
@@ -79,8 +79,8 @@ def _verification(answer: Answer, found: Found, study: StudyRecord) -> Iterator[
     others = sorted({trial.lr for trial in full} - {found.best})
     if found.verified:
         text = (
-            f"Verified: {rate(found.best)} was trained to all {total} steps with {plural(seeds, 'seed')}, and beside it "
-            f"{rates(others) or 'no other'}."
+            f"Verified: {rate(found.best)} was trained to all {total} steps with {plural(seeds, 'seed')}, and beside "
+            f"it {rates(others) or 'no other'}."
         )
         yield Finding("verified", Level.GOOD, text, float(seeds))
     elif not full:
@@ -126,10 +126,10 @@ def _interval(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Find
         return
     low, high = answer.interval
     width = float(np.log10(high / low))
-    count = len({(trial.steps) for trial in found.trials})
+    runs, lengths = plural(len(found.trials), "run"), plural(len({trial.steps for trial in found.trials}), "length")
     text = (
-        f"The rate of lowest expected loss lies between {rate(low)} and {rate(high)} (level {share(answer.confidence)}, "
-        f"by a model of loss against rate over {plural(len(found.trials), 'run')} of {plural(count, 'length')})."
+        f"The rate of lowest expected loss lies between {rate(low)} and {rate(high)} (level "
+        f"{share(answer.confidence)}, by a model of loss against rate over {runs} of {lengths})."
     )
     yield Finding("interval", Level.INFO, text, width)
 
@@ -189,8 +189,8 @@ def _noise(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Finding
         apart = (max(t.value for t in ends) - min(t.value for t in ends)) / float(np.mean(gains))
         if apart > NOISY_SHARE:
             text = (
-                f"Seeds of one rate end {share(apart)} of the improvement apart: validation is noisy, as little data makes "
-                "it, and finer differences between rates are chance. More validation data or more seeds would tell."
+                f"Seeds of one rate end {share(apart)} of the improvement apart: validation is noisy, as little data "
+                "makes it, and finer differences between rates are chance. More validation data or seeds would tell."
             )
             yield Finding("noisy", Level.WARNING, text, apart)
 

@@ -3,12 +3,16 @@
 from typing import NamedTuple
 
 from pacesetter import words
-from pacesetter.records import StudyRecord
+from pacesetter.records import Answer, StudyRecord
 from pacesetter.report import _best, _summary
 
 
 class Headline(NamedTuple):
-    """What the page opens with. `claimed` is true where it recommends the best strategy at its best rate."""
+    """What the page opens with.
+
+    `claimed` is true where it recommends the best strategy at its best rate, `searched` where the study is a search for
+    one rate and no comparison.
+    """
 
     task: str
     study: str
@@ -18,16 +22,46 @@ class Headline(NamedTuple):
     findings: _summary.Told
     best: str
     claimed: bool
+    searched: bool
 
 
 def headline(study: StudyRecord) -> Headline:
     """The headline, the facts under it and the findings."""
+    if "problem" in study.provenance and study.answers:
+        return _of_search(study, study.answers[0])
     rows = [row for row in _summary.strategies(study) if row.rank is not None]
     claimed = _best.recommended(study) is not None
     name = words.strategy(rows[0].optimizer, rows[0].schedule) if rows else ""
     sentence, support = _sentences(study, rows, claimed)
     told = _summary.Told(*([f for f in part if f.text != support] for part in _summary.told(study)))
-    return Headline(study.task, study.name, sentence, support, _facts(rows), told, name, claimed)
+    return Headline(study.task, study.name, sentence, support, _facts(rows), told, name, claimed, searched=False)
+
+
+def _of_search(study: StudyRecord, answer: Answer) -> Headline:
+    """What a search opens with: the rate, and what it was trained for."""
+    name = words.strategy(answer.optimizer, answer.schedule)
+    told = _summary.told(study)
+    lengths = sorted({record.lane.total_steps for record in study.lanes})
+    cost = study.cost
+    runs = f"{words.plural(len(study.lanes), 'run')} of {words.listing([str(length) for length in lengths])} steps"
+    support = f"{runs}: the price of {words.number(cost.runs, 2)} full trainings, in {words.duration(cost.seconds)}."
+    claimed = answer.lr is not None and study.finished
+    if answer.best_tried is None:
+        why = next((finding.text for finding in answer.findings), "")
+        return Headline(study.task, study.name, "No learning rate to give", why, [], told, name, False, searched=True)
+    rate = words.rate(answer.best_tried)
+    sentence = f"Use {name} at a learning rate of {rate}" if claimed else f"Best so far: {name} at a rate of {rate}"
+    facts = [
+        ("Learning rate", rate, "expected to be best"),
+        ("Best rate lies in", words.span(answer.interval), f"with {answer.confidence:.0%} confidence"),
+        ("Safe to use", words.span(answer.safe_range), "little is lost there"),
+    ]
+    if answer.stability_edge is not None:
+        remark = f"not yet at {words.rate(answer.stability_edge[0])}"
+        facts.append(("Breaks at", words.rate(answer.stability_edge[1]), remark))
+    if answer.valid_loss is not None:
+        facts.append(("Validation loss", words.number(answer.valid_loss), f"after {study.total_steps} steps"))
+    return Headline(study.task, study.name, sentence, support, facts, told, name, claimed, searched=True)
 
 
 def _sentences(study: StudyRecord, rows: list[_summary.Strategy], claimed: bool) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from pacesetter import words
 from pacesetter.records import Finding, Level, StudyRecord
 from pacesetter.report import _plan, _summary
-from pacesetter.report._headline import headline
+from pacesetter.report._headline import Headline, headline
 
 __all__ = ["render"]
 
@@ -33,6 +33,8 @@ def render(study: StudyRecord) -> RenderableType:
     """
     head = headline(study)
     rows = _summary.strategies(study)
+    if head.searched:
+        return _search(study, head)
     parts: list[RenderableType] = [Text(f"{head.sentence}.", style="bold"), Text(head.support), Text()]
     if rows:
         so_far = "" if study.finished else ", so far"
@@ -41,6 +43,22 @@ def render(study: StudyRecord) -> RenderableType:
     loud = [finding for finding in others if finding.level in (Level.BAD, Level.WARNING)]
     if whole or best or others:
         parts.append(_findings([*whole, *best, *loud], len(others) - len(loud)))
+    if how := _plan.sentence(study.plan):
+        parts += [Text(), Text(how, style="dim")]
+    return Group(*parts)
+
+
+def _search(study: StudyRecord, head: Headline) -> RenderableType:
+    """What a person sees at the end of a search: the rate, its figures, and the findings in their own order."""
+    parts: list[RenderableType] = [Text(f"{head.sentence}.", style="bold"), Text(head.support), Text()]
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim")
+    facts.add_column(justify="right")
+    facts.add_column(style="dim")
+    for name, value, remark in head.facts:
+        facts.add_row(name, value, remark)
+    findings = [finding for answer in study.answers for finding in answer.findings if finding.text != head.support]
+    parts += [facts, Text(), _findings(findings, 0)] if head.facts else [_findings(findings, 0)]
     if how := _plan.sentence(study.plan):
         parts += [Text(), Text(how, style="dim")]
     return Group(*parts)

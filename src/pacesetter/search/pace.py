@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pacesetter import schedules
+from pacesetter.errors import InputError
 from pacesetter.findings._basin import Basin, learned
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 
@@ -37,6 +39,10 @@ WIDER = 3.0
 FEWEST_STEPS = 5
 """No run is shorter: fewer updates say nothing about a rate."""
 RUNS = 6.0
+CLOSE = 1.2
+"""Decades from the best rate to one that diverges, up to which a warm-up is tried: beyond, it would not matter."""
+WARM_UP = 0.2
+"""Of the short run; long enough to be one, and no recommendation of a length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ class Pace:
         before = [trial for trial in trials if trial.steps < total]
         if before:
             if not learned(before):
-                yield ()
+                return
             middle = _expected(problem, before, total)
             yield (_lane(problem, middle + away, total) for away in (0.0, -APART, APART))
         full = [trial for trial in trials if trial.steps == total]
@@ -124,6 +130,7 @@ class Pace:
         # One more run must leave room for the second seed of the best.
         if self._spent(problem, trials) + 2 <= self._budget(problem) + 1e-9 or len({t.seed for t in full}) > 1:
             yield (_lane(problem, place, total) for place in _better(problem, trials))
+        yield _warmed(problem, trials)
         yield _more_seeds(problem, trials)
 
     @staticmethod
@@ -208,6 +215,34 @@ def _more_seeds(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     if problem.seeds is not None and seeds[lr] >= problem.seeds:
         return []
     return [_lane(problem, float(np.log10(lr)), total, seeds[lr])]
+
+
+def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
+    """The lowest rate that diverges close above the best, with a warm-up, in a run of the same shortest length.
+
+    Whether the schedule warms up by itself is seen by its factor: nothing is asked where it does, or is unknown.
+    """
+    best = _best_rate(problem, trials)
+    shortest = min((trial.steps for trial in trials), default=problem.total_steps)
+    lost = [
+        t.lr for t in trials if t.steps == shortest and not np.isfinite(t.value) and best is not None and t.lr > best
+    ]
+    if (
+        not lost
+        or best is None
+        or problem.rates
+        or np.log10(min(lost) / best) > CLOSE
+        or shortest == problem.total_steps
+    ):
+        return []
+    try:
+        schedule = schedules.parse(problem.schedule)
+    except InputError:
+        return []
+    if not schedule.pure or schedule(0, shortest) < 1:
+        return []
+    warmed = str(schedules.warmup(WARM_UP) >> schedule)
+    return [Lane(problem.optimizer, warmed, min(lost), problem.seed, shortest)]
 
 
 def _snapped(problem: Problem, place: float) -> float:

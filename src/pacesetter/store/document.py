@@ -7,7 +7,7 @@ from typing import Any
 
 from pacesetter.records import Answer, Cost, Finding, LaneRecord, StudyRecord
 
-__all__ = ["answer_document", "compare_document", "cost_document", "to_json"]
+__all__ = ["answer_document", "compare_document", "cost_document", "find_document", "to_json"]
 
 
 def to_json(document: Mapping[str, Any]) -> str:
@@ -27,6 +27,17 @@ def compare_document(study: StudyRecord) -> dict[str, Any]:
         "total_steps": study.total_steps,
         "lanes": [_lane(record) for record in study.lanes],
         "answers": [answer_document(answer) for answer in study.answers],
+        "cost": cost_document(study.cost),
+    }
+
+
+def find_document(study: StudyRecord) -> dict[str, Any]:
+    """What `find` answers: the judged search, without its lanes."""
+    return {
+        "study": study.name,
+        "task": study.task,
+        "total_steps": study.total_steps,
+        "answer": answer_document(study.answers[0]),
         "cost": cost_document(study.cost),
     }
 

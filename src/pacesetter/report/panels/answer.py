@@ -22,9 +22,8 @@ def draw(data: Headline, theme: Theme) -> Markup:
     facts = _html.join(
         Markup("<div><dt>{}</dt><dd>{}</dd><dd class='remark'>{}</dd></div>").format(*fact) for fact in data.facts
     )
-    return Markup(
-        "<p class='kicker'>Learning rate comparison <span>{}</span></p><h1>{}</h1><p class='support'>{}</p>{}{}"
-    ).format(
+    return Markup("<p class='kicker'>{} <span>{}</span></p><h1>{}</h1><p class='support'>{}</p>{}{}").format(
+        "Learning rate search" if data.searched else "Learning rate comparison",
         data.task,
         data.sentence,
         data.support,

@@ -1,0 +1,148 @@
+"""The default search: what it asks for, when it is done, and that it finds known valleys within its budget."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem
+from pacesetter.search.pace import Pace
+
+TOTAL = 540
+UNTRAINED = 2.0
+Ends = Callable[[Lane], float]
+
+
+def valley(best: float = 1e-2, drift: float = 0.0, cliff: float = 1.0, gain: float = 1.8) -> Ends:
+    """Final losses: a parabola in log rate whose bottom moves with the length, and infinite from `cliff` on."""
+
+    def end(lane: Lane) -> float:
+        if lane.lr >= cliff:
+            return float("inf")
+        bottom = np.log10(best) - drift * np.log10(lane.total_steps / TOTAL)
+        return UNTRAINED - gain / (1 + (np.log10(lane.lr) - bottom) ** 2 * 4)
+
+    return end
+
+
+def record(lane: Lane, end: float) -> LaneRecord:
+    """The lane as it came out."""
+    steps = np.zeros(lane.total_steps)
+    curve = Curve(
+        lr=steps, train_loss=steps, grad_norm=steps, eval_steps=np.array([0, lane.total_steps]),
+        valid_loss=np.array([UNTRAINED, end]),
+    )  # fmt: skip
+    return LaneRecord(lane, Outcome.FINISHED if np.isfinite(end) else Outcome.DIVERGED, curve)
+
+
+def searched(problem: Problem, ends: Ends, search: Pace = Pace()) -> list[LaneRecord]:  # noqa: B008  # a frozen value
+    """All lanes that the search asks for, until it is done."""
+    known: list[LaneRecord] = []
+    while asked := search.ask(problem, known):
+        assert not {r.lane for r in known} & set(asked)
+        known += [record(lane, ends(lane)) for lane in asked]
+        assert len(known) < 100
+    return known
+
+
+def problem(**given: object) -> Problem:
+    """A search from 1e-5 to 10."""
+    return Problem(**{"optimizer": "adam", "schedule": "constant", "low": 1e-5, "high": 10.0, "total_steps": TOTAL, **given})
+
+
+def cost(known: list[LaneRecord]) -> float:
+    """In full trainings."""
+    return sum(r.lane.total_steps for r in known) / TOTAL
+
+
+@pytest.mark.parametrize("best", [1e-4, 1e-2, 0.3])
+@pytest.mark.parametrize("drift", [0.0, 0.5, 1.0])
+def test_a_clean_valley_is_found_within_six_runs(best: float, drift: float) -> None:
+    """Whether the best rate moves with the length or not, the suggestion is within a quarter decade of it."""
+    known = searched(problem(), valley(best, drift))
+    found = Pace().suggest(problem(), known)
+    assert found is not None
+    assert abs(np.log10(found / best)) <= 0.25
+    assert cost(known) <= 6
+
+
+@pytest.mark.parametrize("best", [1e-3, 0.1])
+def test_what_is_suggested_is_verified(best: float) -> None:
+    """The suggested rate is trained to the full length under two seeds, a lower and a higher one under one."""
+    known = searched(problem(), valley(best))
+    found = Pace().suggest(problem(), known)
+    full = [r.lane for r in known if r.lane.total_steps == TOTAL]
+    assert len({lane.seed for lane in full if lane.lr == found}) == 2
+    assert any(lane.lr < found for lane in full)
+    assert any(lane.lr > found for lane in full)
+
+
+def test_a_quick_look_makes_short_runs_alone() -> None:
+    """Nothing is trained to the full length, and all of it costs at most one and a half runs."""
+    quick = problem(quick=True, budget=1.5)
+    known = searched(quick, valley())
+    assert max(r.lane.total_steps for r in known) <= TOTAL / 3
+    assert cost(known) <= 1.5
+    assert Pace().runs(quick) == pytest.approx(cost(known))
+
+
+def test_a_search_goes_on_from_any_record_of_it() -> None:
+    """What is asked depends on the lanes that are known alone, not on their order."""
+    known = searched(problem(), valley())
+    for count in (13, 16, 19):
+        assert Pace().ask(problem(), known[:count]) == Pace().ask(problem(), known[:count][::-1])
+
+
+@pytest.mark.parametrize("budget", [0.6, 1.5, 3.0, 4.7, 9.0])
+def test_the_budget_is_never_passed(budget: float) -> None:
+    """Whatever it is, no more is spent; and with more, further seeds of the best rates are trained."""
+    known = searched(problem(budget=budget), valley())
+    assert cost(known) <= budget + 1e-9
+    if budget == 9.0:
+        assert len({r.lane.seed for r in known}) >= 3
+
+
+@pytest.mark.parametrize(("best", "low", "high"), [(1e-2, 1e-6, 1e-4), (1e-4, 1e-2, 10.0)])
+def test_a_range_beside_the_best_rate_is_widened(best: float, low: float, high: float) -> None:
+    """Where the best of the first look lies at an end, rates beyond it are tried, at most three decades beyond."""
+    known = searched(problem(low=low, high=high), valley(best))
+    found = Pace().suggest(problem(low=low, high=high), known)
+    assert found == pytest.approx(best, rel=0.8)
+    look = [r.lane.lr for r in known if r.lane.total_steps == TOTAL // 27]
+    assert all(low / 1100 <= lr <= high * 1100 for lr in look)
+
+
+@pytest.mark.parametrize("ends", [lambda lane: float("inf"), lambda lane: UNTRAINED, lambda lane: UNTRAINED - 0.01])
+def test_where_nothing_learns_the_search_ends_without_full_runs(ends: Ends) -> None:
+    """Diverged everywhere, or nowhere better than untrained: no suggestion, and no full training is spent on it."""
+    known = searched(problem(), ends)
+    assert Pace().suggest(problem(), known) is None
+    assert max(r.lane.total_steps for r in known) < TOTAL
+
+
+def test_only_the_rates_that_were_given_are_tried() -> None:
+    """Candidates are the only rates, and the best of them is suggested."""
+    rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    given = problem(rates=rates, low=rates[0], high=rates[-1])
+    known = searched(given, valley(4e-3))
+    assert {r.lane.lr for r in known} <= set(rates)
+    assert Pace().suggest(given, known) == 3e-3
+
+
+def test_full_runs_alone_can_be_searched_with() -> None:
+    """Where no run can be shorter, the range is covered coarsely and then narrowed down, within the budget."""
+    given = problem(lengths=(TOTAL,), budget=9.0)
+    known = searched(given, valley(5e-3))
+    found = Pace().suggest(given, known)
+    assert found is not None
+    assert abs(np.log10(found / 5e-3)) <= 0.5
+    assert cost(known) <= 9
+
+
+def test_a_close_cliff_is_tried_with_warm_up() -> None:
+    """The lowest rate that diverges near the best is trained once more with a warm-up, as shortly."""
+    known = searched(problem(budget=8.0), valley(0.1, cliff=0.5))
+    warmed = [r.lane for r in known if r.lane.schedule != "constant"]
+    assert [lane.schedule for lane in warmed] == ["warmup(0.2) >> constant"]
+    assert warmed[0].lr == pytest.approx(1.0)
+    assert warmed[0].total_steps == 20
