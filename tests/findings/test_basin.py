@@ -1,4 +1,4 @@
-"""The model of loss against rate over several lengths: it finds known bottoms, weighs the drift, and knows what it does not."""
+"""The model of loss against rate over several lengths: known bottoms, the drift, and how sure it is."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,9 @@ def test_the_interval_of_the_bottom_holds_it_as_often_as_it_says() -> None:
     held = []
     for seed in range(120):
         best, drift = chance.uniform(-3, -1), chance.uniform(0, 1)
-        made = trials(best, drift, noise=chance.choice([0.003, 0.01, 0.03]), seed=seed, sharp=chance.choice([0.1, 0.3, 1]))
+        made = trials(
+            best, drift, noise=chance.choice([0.003, 0.01, 0.03]), seed=seed, sharp=chance.choice([0.1, 0.3, 1])
+        )
         low, high = np.quantile(Basin(made, TOTAL).bottoms(-5, 1), [0.025, 0.975])
         held.append(low - 0.025 <= best <= high + 0.025)  # the grid's own step
     assert np.mean(held) >= 0.9
