@@ -125,7 +125,8 @@ def chars_gru() -> Task:
     now, then = numbers[: windows * 24].view(-1, 24), numbers[1 : windows * 24 + 1].view(-1, 24)
     train = windows * 9 // 10
     return Task(
-        model=lambda: _Characters(len(kinds)), loss=lambda output, target: F.cross_entropy(output.transpose(1, 2), target),
+        model=lambda: _Characters(len(kinds)),
+        loss=lambda output, target: F.cross_entropy(output.transpose(1, 2), target),
         train=(now[:train], then[:train]), valid=(now[train:], then[train:]), batch_size=32, steps=300,
         name="chars-gru",
     )  # fmt: skip

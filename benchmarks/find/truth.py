@@ -124,7 +124,7 @@ def write(rows: list[Row], path: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for sweep, lr, seed, step, value in rows:
-        writer.writerow([sweep, f"{lr:g}", seed, step, "" if value is None or value != value else f"{value:.6g}"])
+        writer.writerow([sweep, f"{lr:g}", seed, step, "" if value is None or math.isnan(value) else f"{value:.6g}"])
     path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
