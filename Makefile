@@ -46,7 +46,7 @@ check: $(VENV)/.ready-check ## style, types, layers, exports
 	$(BIN)/python -m pytest -q tests/test_exports.py
 
 bench: $(VENV)/.ready-test ## each benchmark prints its table
-	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/[!_]*.py benchmarks/find/run.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 docs: $(VENV)/.ready-docs ## the documentation as web pages, into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -34,7 +34,11 @@ def test_the_readme_task_is_one_for_the_command_line(tmp_path: Path, monkeypatch
     (code,) = blocks(ROOT / "README.md", "python")
     (tmp_path / "my_task.py").write_text(code, encoding="utf-8")
     lines = [line for line in commands(ROOT / "README.md") if "my_task.py" in line]
-    short = {"compare": ["--steps", "3", "--seeds", "1", "--lr", "1e-3,1e-2"], "train": ["--steps", "3"]}
+    short = {
+        "compare": ["--steps", "3", "--seeds", "1", "--lr", "1e-3,1e-2"],
+        "train": ["--steps", "3"],
+        "find": ["--steps", "54", "--quick", "--engine", "looped", "--workers", "1"],
+    }
     for line in lines:
         words = shlex.split(line)[1:]
         done = subprocess.run(

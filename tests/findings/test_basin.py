@@ -58,7 +58,7 @@ def test_what_never_improved_is_not_learned() -> None:
 
 
 def test_the_interval_of_the_bottom_holds_it_as_often_as_it_says() -> None:
-    """By simulation, over bottoms, drifts, widths and noise: the central 95 % hold the true bottom nine times in ten."""
+    """By simulation, over bottoms, drifts, widths and noise: it holds the true bottom nine times in ten."""
     chance = np.random.default_rng(1)
     held = []
     for seed in range(120):

@@ -47,7 +47,9 @@ def searched(problem: Problem, ends: Ends, search: Pace = Pace()) -> list[LaneRe
 
 def problem(**given: object) -> Problem:
     """A search from 1e-5 to 10."""
-    return Problem(**{"optimizer": "adam", "schedule": "constant", "low": 1e-5, "high": 10.0, "total_steps": TOTAL, **given})
+    return Problem(
+        **{"optimizer": "adam", "schedule": "constant", "low": 1e-5, "high": 10.0, "total_steps": TOTAL, **given}
+    )
 
 
 def cost(known: list[LaneRecord]) -> float:
