@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,15 @@ class Memory:
 def _machine() -> tuple[str, ...]:
     processor = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
     # That nothing could be compiled is not remembered beyond the day on which a compiler is installed.
-    return *processor, torch.__version__, compiler_path()
+    return *processor, torch.__version__, compiler_path(), _own_code()
+
+
+@cache
+def _own_code() -> str:
+    """What the engine and the rules are, in a hash: another version may be faster, or stack what this one cannot."""
+    folders = (Path(__file__).parent, Path(__file__).parents[1] / "optimizers")
+    texts = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 def _code_of(task: Task) -> tuple[Any, ...]:
