@@ -11,7 +11,7 @@ from pacesetter import optimizers, words
 from pacesetter.engine import memory
 from pacesetter.engine.memory import budget, free_bytes, is_out_of_memory, needs, peak_bytes
 from pacesetter.errors import InputError, TaskError
-from tests.engine.helpers import small_task
+from tests.engine.helpers import PLANS, lanes_of, small_task, trained
 from tests.engine.limited import run_limited
 
 CPU = torch.device("cpu")
@@ -91,6 +91,25 @@ def test_activations_count_by_the_batch() -> None:
     )
     activations = 8 * 1000  # of the hidden layer, for each example
     assert 56 * activations <= many - few <= 6 * 56 * activations
+
+
+class _Slopes(nn.Module):
+    """Gives the slope of a network, by `torch.func` as its users write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _wide()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.vmap(torch.func.grad(lambda row: self.body(row).sum()))(x)
+
+
+def test_a_model_that_uses_torch_func_is_measured_too() -> None:
+    """`torch.func` refuses to tell what it keeps; what its operations make is counted instead, and it trains."""
+    task = small_task(_Slopes, loss=lambda output, target: (output - target[:, None]).square().mean(), steps=3)
+    assert needs(task, optimizers.parse("sgd"), CPU).per_chunk_lane > 2 * 16 * 8 * 1000
+    for plan in PLANS.values():
+        assert all(parts[-1].outcome.ended for parts in trained(task, lanes_of(task, [1e-3]), plan).values())
 
 
 def test_too_little_memory_says_what_one_lane_needs() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pacesetter import words
 from pacesetter.engine.batches import Batches, tensors_of
@@ -153,11 +154,33 @@ def _kept(program: Program, batch: Any) -> tuple[int, int]:
             found[_place(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = program(batch)
-        # The graph holds what it keeps until here, so that no two tensors were at one place after another.
-        del loss
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            loss = program(batch)
+            # The graph holds what it keeps until here, so that no two tensors were at one place after another.
+            del loss
+    except RuntimeError as error:
+        # A model that uses `torch.func` itself: what its operations make is at least what they keep.
+        if "saved tensor hooks" not in str(error):
+            raise
+        with _Made() as made:
+            program(batch)
+        return sum(made.sizes), max(made.sizes, default=0)
     return sum(found.values()), max(found.values(), default=0)
+
+
+class _Made(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own gap
+    """Notes the sizes of all tensors that operations make."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.sizes += [_bytes([t]) for t in tensors_of(made)]
+        return made
 
 
 def _place(tensor: torch.Tensor) -> int:
