@@ -5,6 +5,7 @@ import itertools
 import random
 import threading
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,39 @@ def test_what_moves_inside_is_seen(odd: Any) -> None:
                 self.odd.random() if isinstance(self.odd, random.Random) else self.odd.rand()
 
     assert "`odd` of the model" in found(lambda: Moves(odd))
+
+
+class _Slots:
+    __slots__ = ("count", "never")
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def _numbers() -> Iterator[int]:
+    yield from range(10**6)
+
+
+@pytest.mark.parametrize(
+    ("make", "move"),
+    [
+        (lambda: iter(range(10**6)), next),
+        (lambda: iter([0] * 100), next),
+        (itertools.count, next),
+        (_numbers, next),
+        (_Slots, lambda odd: setattr(odd, "count", odd.count + 1)),
+    ],
+    ids=["range", "list", "count", "generator", "slots"],
+)
+def test_what_is_left_of_an_iterator_and_slots_are_seen(make: Any, move: Any) -> None:
+    """A global iterator, generator or object with slots that moves on at each step is named."""
+    around = make()
+
+    class Moves(Base):
+        def aside(self, out):
+            move(around)
+
+    assert "training changes `around" in found(Moves)
 
 
 def test_the_look_is_bounded_and_leaves_no_trace() -> None:

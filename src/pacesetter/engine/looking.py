@@ -3,13 +3,16 @@
 Nothing of the user's is called: no `__eq__`, `__repr__`, `__len__` or property of an object that lies about.
 """
 
+import inspect
 import itertools
+import operator
 import random
 import sys
 import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -28,6 +31,14 @@ Path = tuple[str, str]
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 CONTAINERS = (list, tuple, dict, deque)
+ITERATORS: tuple[type, ...] = (
+    type(iter([])),
+    type(iter(())),
+    type(iter(range(0))),
+    type(iter(range(2**64))),
+    type(iter({})),
+)
+"""Those of Python's own that know how much is left of them."""
 OPAQUE = (type, types.ModuleType, types.BuiltinFunctionType, types.CodeType)
 OWN_OF_MODULES = frozenset(nn.Module().__dict__)
 """Attributes that every module has: weights, buffers and submodules are looked at by name, or belong to the lanes."""
@@ -131,6 +142,8 @@ def _mark(value: Any) -> Any:
             return id(value), value.tobytes()
         if issubclass(kind, itertools.count | np.generic):
             return repr(value)
+        if kind in ITERATORS:
+            return id(value), operator.length_hint(value)
         if issubclass(kind, set | frozenset):
             return kind, len(value), frozenset(item for item in _few(value) if type(item) in PLAIN)
         if issubclass(kind, CONTAINERS):
@@ -149,14 +162,37 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
             return [(f"[{key!r}]", part) for key, part in _few(dict.items(value)) if type(key) in PLAIN]
         if issubclass(kind, list | tuple | deque):
             return [(f"[{i}]", part) for i, part in enumerate(_few(iter(value)))]
-        # Not `getattr`, which may run the user's code.
-        held = object.__getattribute__(value, "__dict__")
+        if kind is types.GeneratorType:
+            inside = {**inspect.getgeneratorlocals(value), "yield from": value.gi_yieldfrom}
+            return [(f".{name}", part) for name, part in _few(inside.items())]
+        held = {**_slots(value), **_dict(value)}
         if issubclass(kind, nn.Module):
             held = {**held, **held["_parameters"], **held["_buffers"], **held["_modules"]}
             held = {name: part for name, part in held.items() if name not in OWN_OF_MODULES}
         return [(f".{name}", part) for name, part in _few(dict.items(held)) if not name.startswith("__")]
     except Exception:  # noqa: BLE001  # as above
         return []
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    """What an object holds by name; not by `getattr`, which may run the user's code."""
+    try:
+        held: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return held
+
+
+def _slots(value: Any) -> dict[str, Any]:
+    """What an object holds in the `__slots__` of its classes, as a dataclass with `slots=True` has them."""
+    held = {}
+    for base in type.mro(type(value)):
+        for name, slot in vars(base).items():
+            # Of C's own types such a member may be anything; Python's own classes have them for slots alone.
+            if type(slot) is types.MemberDescriptorType and "__slots__" in vars(base):
+                with suppress(AttributeError):  # not filled yet
+                    held[name] = slot.__get__(value)
+    return held
 
 
 def _few(items: Iterable[Any]) -> Iterator[Any]:
