@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
-from pacesetter import engine
+from pacesetter import engine, optimizers
+from pacesetter.engine.batches import validation_batches
+from pacesetter.engine.looped import Looped
 from pacesetter.engine.making import made, where_else
 from pacesetter.engine.program import fresh_program
 from pacesetter.errors import InputError, TaskError
@@ -115,6 +117,46 @@ def test_lanes_share_no_weights_with_each_other_or_with_the_user(name: str, plan
     alone = trained(small_task(_sharing()[name][0]), lanes[-1:], plan)
     assert all(torch.equal(tensor, before[key]) for key, tensor in own.state_dict().items())
     assert joined(together[lanes[-1]]).train_loss == pytest.approx(joined(alone[lanes[-1]]).train_loss, rel=1e-9)
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_weights_outside_the_model_get_no_gradient(plan: Any) -> None:
+    """A layer of the user's that the model runs through and does not own is left as it was, its gradient too."""
+    outside = nn.Linear(5, 5).double()
+
+    class Through(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.own = nn.Linear(5, 3).double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.own(outside(x))
+
+    before = copy.deepcopy(outside.state_dict())
+    task = small_task(Through)
+    parts = trained(task, lanes_of(task, [0.5, 0.1]), plan)
+    assert all(len(joined(own).train_loss) == task.total_steps for own in parts.values())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in outside.state_dict().items())
+    assert all(p.grad is None for p in outside.parameters())
+
+
+def test_an_evaluation_with_gradients_holds_no_history() -> None:
+    """A model that turns gradients on for itself, as for forces, is evaluated to plain numbers."""
+
+    class Forces(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(5, 3).double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                return self.body(x)
+
+    task = small_task(Forces, metrics={"mean": lambda output, target: output.mean()})
+    program = fresh_program(task, 0, CPU)
+    loss, metrics = Looped(program, optimizers.parse("sgd")).judge(next(validation_batches(task.valid_source, CPU)))
+    assert not loss.requires_grad
+    assert not metrics["mean"].requires_grad
 
 
 def test_frozen_weights_that_a_factory_shares_are_not_copied() -> None:

@@ -31,6 +31,8 @@ class Looped:
             for ratio, names in program.by_ratio(list(self._params)).items()
         ]
         self._optimizer = _optimizer(rule, groups, list(self._params.values()))
+        # Weights of the user's that are none of the model's are to get no gradient; found at the first step.
+        self._inputs: list[torch.Tensor] | None = None
         self._rates: list[float] = []
         self._told: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
 
@@ -63,7 +65,9 @@ class Looped:
         losses = []
         for batch in batches:
             loss = self._program(batch)
-            (loss if len(batches) == 1 else loss / len(batches)).backward()
+            if self._inputs is None:
+                self._inputs = list(self._params.values()) if _reaches_others(loss, self._params) else []
+            (loss if len(batches) == 1 else loss / len(batches)).backward(inputs=self._inputs or None)
             losses.append(loss.detach())
         norms = self._norms()
         for group in self._optimizer.param_groups:
@@ -105,7 +109,8 @@ class Looped:
         """Loss and metrics of a batch, [1] each, in eval mode."""
         self._program.eval()
         loss, metrics = self._program(batch, judge=True)
-        return loss[None], {name: value[None] for name, value in metrics.items()}
+        # A model may turn gradients on for itself, to compute forces say; what led here would be held to the end.
+        return loss.detach()[None], {name: value.detach()[None] for name, value in metrics.items()}
 
     def finite(self) -> torch.Tensor:
         """[1]: whether all weights are finite."""
@@ -154,6 +159,22 @@ def _optimizer(rule: Rule, groups: list[dict[str, Any]], params: list[torch.Tens
         settings = {**settings, "fused": True}
     made: torch.optim.Optimizer = kind(groups, lr=1.0, **settings)
     return made
+
+
+def _reaches_others(loss: torch.Tensor, own: Tensors) -> bool:
+    """Whether a gradient of `loss` would reach leaves that are not among `own`: those would be given it too."""
+    known = {id(p) for p in own.values()}
+    left, seen = [loss.grad_fn], set()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            return True
+        left += [before for before, _ in node.next_functions]
+    return False
 
 
 def copies(program: Program, count: int) -> Iterator[Program]:
