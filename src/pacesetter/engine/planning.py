@@ -42,6 +42,8 @@ FEWEST_STEPS = 3
 WORTH_ALL_THREADS = 1.3
 """All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
 other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
+WORTH_FOR_ONE_LANE = 1.05
+"""The same for a single lane, whose plain loop has all threads too: nothing else can be done with the other cores."""
 SIDE_BY_SIDE = 0.85
 """Share of its speed that a process keeps when there is one on every core: they share cache and memory."""
 START_SECONDS = 0.5
@@ -217,12 +219,13 @@ class _Measuring:
     def _best(self, ways: Sequence[Plan], why: str = "") -> Plan:
         """The way that ends first; all threads of one process only where they are well worth it."""
         alone = {(way.engine, way.lanes_per_chunk, way.compiled): way for way in ways if way.threads == 1}
+        worth = WORTH_ALL_THREADS if sum(self._work.by_seed) > 1 else WORTH_FOR_ONE_LANE
         fit = [
             way
             for way in ways
             if way.threads == 1
             or (one := alone.get((way.engine, way.lanes_per_chunk, way.compiled))) is None
-            or self._time(one) >= WORTH_ALL_THREADS * self._time(way)
+            or self._time(one) >= worth * self._time(way)
         ]
         best = min(fit, key=self._seconds)
         said = [why] if why else []
