@@ -16,6 +16,10 @@ from pacesetter.optimizers import Rule
 __all__ = ["Looped", "copies"]
 
 
+JOINED_AFTER = 128
+"""Steps whose losses and norms are joined: thousands of small tensors, held until an evaluation, slow each step."""
+
+
 class Looped:
     """A program trained as a plain loop would, by `torch.optim`, fused where torch can."""
 
@@ -35,6 +39,7 @@ class Looped:
         self._inputs: list[torch.Tensor] | None = None
         self._rates: list[float] = []
         self._told: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+        self._joined: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @property
     def rule(self) -> Rule:
@@ -74,6 +79,8 @@ class Looped:
             group["lr"] = self._rates[number] * group["ratio"]
         self._optimizer.step()
         self._told.append((losses[0] if len(losses) == 1 else torch.stack(losses).mean(), norms))
+        if len(self._told) == JOINED_AFTER:
+            self._join()
 
     def _norms(self) -> list[torch.Tensor]:
         """The norm of the gradient in parts, to be joined when they are fetched; gradients are clipped if they must."""
@@ -90,6 +97,16 @@ class Looped:
 
     def told(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(losses, gradient norms) of the steps since the last call, [steps, 1] each."""
+        if self._told:
+            self._join()
+        losses, norms = (torch.cat(column)[:, None] for column in zip(*self._joined, strict=True))
+        self._joined.clear()
+        for p in self._params.values():
+            p.grad = None
+        return losses, norms
+
+    def _join(self) -> None:
+        """Make one tensor each of what was told of the last steps."""
         losses = torch.stack([loss for loss, _ in self._told])
         parts = [parts for _, parts in self._told]
         if len({(len(some), some[0].dtype) for some in parts}) == 1 and len({p.dtype for p in parts[0]}) == 1:
@@ -98,9 +115,7 @@ class Looped:
         else:  # weights that are not used in every step, or are of several kinds
             norms = torch.stack([torch.linalg.vector_norm(torch.stack([p.double() for p in some])) for some in parts])
         self._told.clear()
-        for p in self._params.values():
-            p.grad = None
-        return losses[:, None], norms[:, None]
+        self._joined.append((losses, norms))
 
     # ------------------------------------------------------------------------------------------------- looking
 
