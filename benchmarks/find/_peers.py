@@ -83,6 +83,7 @@ def optuna_hyperband(task: Task, optimizer: str, schedule: str, seed: int) -> Su
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         study = optuna.create_study(
+            study_name=f"seed {seed}",  # Hyperband deals trials out by it
             sampler=optuna.samplers.TPESampler(seed=seed),
             pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=27, reduction_factor=3),
         )
