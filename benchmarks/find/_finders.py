@@ -132,7 +132,7 @@ def valley(lrs: Array, losses: Array) -> float:
     end, longest = int(length.argmax()), int(length.max())
     if longest == 1:
         return float(lrs[0])
-    return float(lrs[max(end - longest, 0) + longest // 3 + longest // 6])
+    return float(lrs[end - longest + longest // 3 + longest // 6])
 
 
 def slide(lrs: Array, losses: Array) -> float:

@@ -20,7 +20,7 @@ means of every sweep. `benchmarks/_compare.py OLD.json NEW.json` prints two resu
 
 `--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes hours the first time: the full runs
 that searches ask for are kept in a folder for temporary files, and every search that asks for one pays for it all the
-same. Without `--method`, Pacesetter's own methods are asked; `--method grid --peers` asks the peers alone.
+same. Without `--method`, `find` and `find --quick` are asked; `--method grid --peers` asks the peers alone.
 """
 
 import argparse
@@ -71,6 +71,7 @@ OURS: dict[str, Method] = {
     "range-test": found_by(quick=True, strategy="range_test"),
 }
 METHODS = OURS | PEERS
+DEFAULT = ("find", "find-quick")
 
 
 def plain_seconds(task: Task, optimizer: str, schedule: str) -> float:
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, default=TRUTH)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    methods = list(dict.fromkeys([*(options.methods or OURS), *(PEERS if options.peers else ())]))
+    methods = list(dict.fromkeys([*(options.methods or DEFAULT), *(PEERS if options.peers else ())]))
     sweeps = truths(read(options.truth), options.tasks)
     if not sweeps:
         parser.error(f"{options.truth} has none of these tasks: make them with benchmarks/find/truth.py")
