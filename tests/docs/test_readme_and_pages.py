@@ -53,6 +53,7 @@ def test_the_readme_task_is_one_for_the_command_line(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_command_lines_are_understood(page: Path) -> None:
     """Every line that starts with `pacesetter` names a command of ours, and only options that it has."""
+    from pacesetter import search
     from pacesetter.api.programs import read_recipe, refuse_asked
     from pacesetter.optimizers import parse as parse_rule
     from pacesetter.recipes import Recipe, Strategy
@@ -62,6 +63,7 @@ def test_command_lines_are_understood(page: Path) -> None:
     readers = {"optimizer": parse_rule, "schedule": parse_schedule, "strategy": Strategy.parse, "recipe": Recipe.parse}
     for line in commands(page):
         values = options(line)
+        readers["strategy"] = search.parse if "find" in line.split()[:2] else Strategy.parse
         if values.get("command"):
             command = Command(values["command"])
             if "recipe" in values:

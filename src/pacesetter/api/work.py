@@ -120,7 +120,7 @@ def measure(
                 states = _saved(store, name, task, todo)
             else:
                 tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            work = _Work(store, name, task, plan, tell, on_weights, settings.seconds)
+            work = _Work(store, name, task, plan, tell, on_weights, settings.seconds, search.total_steps)
             while todo:
                 work.train(todo, states)
                 todo, states = (() if work.late else search.ask(store.load(name).lanes)), []
@@ -298,10 +298,12 @@ class _Work:
         tell: Listener,
         on_weights: OnWeights | None,
         seconds: float | None,
+        total_steps: int,
     ) -> None:
         self._store, self._name, self._task, self._plan = store, name, task, plan
         self._tell, self._on_weights = tell, on_weights
         self._engine = _trainer(task)
+        self._total_steps = total_steps
         self._clock = Clock(store, name)
         self._ends = math.inf if seconds is None else time.monotonic() + seconds
         self._beside = 0
@@ -348,7 +350,7 @@ class _Work:
         def on_memory(taken: int) -> None:
             self._beside = taken
 
-        task = _as_often(self._task, lanes)
+        task = _as_often(self._task, lanes, self._total_steps)
         saver = Saver(self._store, self._name)
         tell_note = lambda note: self._tell(replace(counter.progress(), note=note))
         trained: Generator[list[Part]] = self._engine.train(
@@ -375,17 +377,17 @@ class _Work:
         store.update(name, provenance=provenance.with_peaks(record.provenance, peaks))
 
 
-def _as_often(task: "Task", lanes: Sequence[Lane]) -> "Task":
-    """The task evaluated as often, per update, in a run that is shorter than its own.
+def _as_often(task: "Task", lanes: Sequence[Lane], total_steps: int) -> "Task":
+    """The task evaluated as often, per update, in a search's run that is shorter than what the search is for.
 
     A schedule that reacts to evaluations has as many of them in a short run: it is a whole run.
     """
     from pacesetter import schedules
 
     length = lanes[0].total_steps
-    if length >= task.total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
+    if length >= total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
         return task
-    return replace(task, evaluations=max(1, round(task.evaluations * length / task.total_steps)))
+    return replace(task, evaluations=max(1, round(task.evaluations * length / total_steps)))
 
 
 def _untrained(lanes: Iterable[Lane]) -> tuple[LaneRecord, ...]:

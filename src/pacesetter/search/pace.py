@@ -21,6 +21,7 @@ from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.findings._basin import Basin, learned
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
+from pacesetter.textform import format_call
 
 __all__ = ["STRATEGY", "Pace"]
 
@@ -56,6 +57,10 @@ class Pace:
     """
 
     budget: float = RUNS
+
+    def __str__(self) -> str:
+        """Its text form."""
+        return format_call(self)
 
     def runs(self, problem: Problem) -> float:
         """What it is going to cost, in full trainings."""
