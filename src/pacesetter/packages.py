@@ -13,6 +13,7 @@ EXTRAS = {
     "report": ("the report", ("altair", "vl_convert", "jinja2", "markupsafe")),
     "frame": ("data frames", ("pandas",)),
     "parquet": ("Parquet files", ("pyarrow",)),
+    "optuna": ("Optuna's samplers", ("optuna",)),
 }
 
 
