@@ -68,7 +68,7 @@ def _run(
             rows = order[first : first + size]
             made.zero_grad()
             loss = task.loss(model(x[rows]), y[rows])
-            if not math.isfinite(float(loss)):
+            if not math.isfinite(float(loss.detach())):
                 yield from ((stop, None) for stop in stops if stop > step)
                 return
             loss.backward()
