@@ -33,6 +33,7 @@ _COMMANDS = {
     "show": "show",
     "report": "report",
     "export": "export",
+    "replay": "replay",
     "tasks": "names",
     "optimizers": "names",
     "schedules": "names",
