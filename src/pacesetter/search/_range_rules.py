@@ -1,0 +1,107 @@
+"""What an LR range test suggests: the rules of other tools by their formulas, as they are, and ours.
+
+Each rule reads one sweep: the rates applied, ascending by one ratio, the batch losses, each measured before its update,
+and `steps`, the length that was planned (a diverged sweep ends before). It gives a rate, or None where it has none to
+give. Only ours can say that nothing learns.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pacesetter.records import Floats
+
+__all__ = ["Rule", "fastai_minimum"]
+
+Rule = Callable[[Floats, Floats, int], float | None]
+
+
+def fastai_valley(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """The middle of the longest falling run of losses, gaps allowed, as if it had none."""
+    lrs, smooth = _fastai(lrs, losses, steps)
+    if len(smooth) < 2:
+        return None
+    length = np.ones(len(smooth), dtype=int)
+    for place in range(1, len(smooth)):
+        length[place] = 1 + max(length[:place][smooth[:place] > smooth[place]], default=0)
+    longest = int(length.max())
+    if longest == 1:  # nothing falls
+        return float(lrs[0])
+    end = int(length.argmax())
+    start = end - longest
+    section = (end - start) / 3
+    # The run is counted in its own losses and not in those it left out, so it may seem to begin before the first.
+    return float(lrs[max(start + int(section) + int(section / 2), 0)])
+
+
+def fastai_slide(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """From the right, down to the last rate whose slope differs by more than 0.005 from that 15 rates later."""
+    lrs, smooth = _fastai(lrs, losses, steps)
+    if len(smooth) < 16:
+        return None
+    slope = np.gradient(smooth)
+    unlike = np.abs(slope[15:] - slope[:-15]) > 0.005
+    alike = np.flatnonzero(~unlike)
+    last = int(alike[-1]) + 1 if len(alike) else 0
+    return float(lrs[min(last, len(unlike) - 1)])
+
+
+def fastai_minimum(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """A tenth of the rate of the lowest smoothed loss."""
+    lrs, smooth = _fastai(lrs, losses, steps)
+    return float(lrs[smooth.argmin()]) / 10 if len(smooth) else None
+
+
+def fastai_steep(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """Where the smoothed loss falls fastest in log lr."""
+    lrs, smooth = _fastai(lrs, losses, steps)
+    return float(lrs[(np.diff(smooth) / np.diff(np.log(lrs))).argmin()]) if len(smooth) > 1 else None
+
+
+def steepest(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """torch-lr-finder: where the loss, smoothed from its first value on, falls fastest from step to step."""
+    smooth, mean, least = [], 0.0, np.inf
+    for place, loss in enumerate(losses):
+        mean = float(loss) if place == 0 else 0.05 * float(loss) + 0.95 * mean
+        smooth.append(mean)
+        least = min(least, mean)
+        if mean > 5 * least:
+            break
+    kept = np.array(smooth)[10:-5]
+    return float(lrs[10 + _slope(kept).argmin()]) if len(kept) > 1 else None
+
+
+def lightning(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """Lightning since 2.5.3: where the loss, whose smoothing starts too low, falls fastest in lr itself."""
+    smooth, mean, least = [], 0.0, np.inf
+    for place, loss in enumerate(losses):
+        mean = 0.98 * mean + 0.02 * float(loss)
+        smooth.append(mean / (1 - 0.98 ** (place + 2)))
+        if place and smooth[-1] > 4 * least:
+            break
+        least = smooth[-1] if place == 0 else min(least, smooth[-1])
+    kept, at = np.array(smooth)[10:-1], lrs[10 : len(smooth) - 1]
+    finite = np.isfinite(kept)
+    kept, at = kept[finite], at[finite]
+    return float(at[np.gradient(kept, at).argmin()]) if len(kept) > 1 else None
+
+
+def _fastai(lrs: Floats, losses: Floats, steps: int) -> tuple[Floats, Floats]:
+    """The rates and losses that fastai's rules see: smoothed without bias, to 4 times the least, cut at both ends."""
+    smooth, mean, least = [], 0.0, np.inf
+    for place, loss in enumerate(losses):
+        mean = 0.98 * mean + 0.02 * float(loss)
+        smooth.append(mean / (1 - 0.98 ** (place + 1)))
+        least = min(least, smooth[-1])
+        if smooth[-1] > 4 * least:
+            break
+    kept = np.array(smooth)[steps // 10 : -5]
+    known = np.isfinite(kept)
+    kept = kept if known.all() else kept[: int(known.argmin())]
+    return lrs[steps // 10 : steps // 10 + len(kept)], kept
+
+
+def _slope(values: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        slope: Floats = np.gradient(values)
+    return slope
