@@ -5,19 +5,10 @@ import pytest
 
 from pacesetter import search
 from pacesetter.errors import UnknownName
-from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem
+from pacesetter.records import LaneRecord, Problem
+from pacesetter.testing.strategies import trained
 
 TOTAL = 540
-CLIFF = 1.0
-
-
-def ended(lane: Lane) -> LaneRecord:
-    """A lane in a valley whose bottom is at 1e-2, beside a cliff."""
-    steps = np.zeros(lane.total_steps)
-    end = float("inf") if lane.lr >= CLIFF else 2 - 1.8 / (1 + (np.log10(lane.lr) + 2) ** 2)
-    curve = Curve(lr=steps, train_loss=steps, grad_norm=steps, eval_steps=np.array([0, len(steps)]),
-                  valid_loss=np.array([2.0, end]))  # fmt: skip
-    return LaneRecord(lane, Outcome.FINISHED if np.isfinite(end) else Outcome.DIVERGED, curve)
 
 
 def run(strategy: search.Strategy, problem: Problem) -> list[LaneRecord]:
@@ -26,7 +17,7 @@ def run(strategy: search.Strategy, problem: Problem) -> list[LaneRecord]:
     while asked := strategy.ask(problem, known):
         assert strategy.ask(problem, known) == asked
         assert not {record.lane for record in known} & set(asked)
-        known += map(ended, asked)
+        known += map(trained, asked)
         assert len(known) < 300
     return known
 

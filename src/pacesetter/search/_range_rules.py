@@ -11,9 +11,82 @@ import numpy as np
 
 from pacesetter.records import Floats
 
-__all__ = ["Rule", "fastai_minimum"]
+__all__ = ["RULES", "Rule", "blow_up", "ours"]
 
 Rule = Callable[[Floats, Floats, int], float | None]
+
+LOWER = 1.1
+"""Decades below the rate of the lowest loss. A sweep trains a few updates at each rate, and what is best for so few is
+too high for a whole run: on four tasks with two optimizers this gave up least."""
+BELOW = 1.0
+"""Decades that are always left to the rate at which the loss blows up."""
+RISE = 0.5
+"""The share of the fall that is lost again where the loss has blown up."""
+NOISE = 7.0
+"""A fall of so many deviations is one, of a mean over as many losses as a running median takes in. Where nothing learns
+one sweep in some hundreds falls so far by chance, as it has many places for its lowest loss."""
+FEWEST = 16
+"""A sweep of fewer updates tells nothing."""
+
+
+def ours(lrs: Floats, losses: Floats, steps: int) -> float | None:
+    """1.1 decades below the rate of the lowest loss, and at least one decade below the blow-up.
+
+    The loss is taken as a running median. Only its differences count, so its sign and scale do not matter; one that is
+    not finite counts as the worst. None where it does not fall by more than its noise.
+    """
+    smooth = _medians(losses)
+    if _fall(losses, smooth) is None:
+        return None
+    found = float(lrs[smooth.argmin()]) * 10**-LOWER
+    edge = blow_up(lrs, losses)
+    return found if edge is None else min(found, edge * 10**-BELOW)
+
+
+def blow_up(lrs: Floats, losses: Floats) -> float | None:
+    """The rate from which on the loss has lost half of its fall or more, or where the sweep had to end; else None."""
+    smooth = _medians(losses)
+    fall = _fall(losses, smooth)
+    if fall is None:
+        return None
+    lowest = int(smooth.argmin())
+    up = smooth[lowest:] > smooth[lowest] + RISE * fall
+    if up.any():
+        return float(lrs[lowest + int(up.argmax())])
+    return None if np.isfinite(losses[-1]) else float(lrs[len(losses) - 1])
+
+
+def _medians(losses: Floats) -> Floats:
+    """Of each loss and its neighbours, fewer at the ends: without the lag of a mean over the past, and blind to spikes.
+
+    What is not finite counts as infinitely high.
+    """
+    reach = _reach(len(losses))
+    known = np.where(np.isfinite(losses), losses, np.inf)
+    around = [known[max(0, place - reach) : place + reach + 1] for place in range(len(known))]
+    # The upper one of two in the middle: their mean may be one of infinities.
+    return np.array([np.sort(near)[len(near) // 2] for near in around])
+
+
+def _reach(count: int) -> int:
+    """How many neighbours to each side a running median takes in: six of 100 losses, and no fewer than two."""
+    return max(2, count // 16)
+
+
+def _fall(losses: Floats, smooth: Floats) -> float | None:
+    """From where the loss starts to where it is lowest; None where that is no more than noise."""
+    if len(losses) < FEWEST:
+        return None
+    start = float(np.median(np.where(np.isfinite(losses), losses, np.inf)[: max(FEWEST // 2, len(losses) // 7)]))
+    lowest = int(smooth.argmin())
+    if not np.isfinite(start) or not np.isfinite(smooth[lowest]):
+        return None
+    before = losses[: max(lowest, FEWEST)]
+    jumps = np.diff(before[np.isfinite(before)])
+    # From the median of jumps from batch to batch, which neither a trend nor a few spikes move.
+    noise = float(np.median(np.abs(jumps))) * 1.4826 / np.sqrt(2)
+    fall = start - float(smooth[lowest])
+    return fall if fall > NOISE * noise / np.sqrt(2 * _reach(len(losses)) + 1) else None
 
 
 def fastai_valley(lrs: Floats, losses: Floats, steps: int) -> float | None:
@@ -105,3 +178,14 @@ def _slope(values: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         slope: Floats = np.gradient(values)
     return slope
+
+
+RULES: dict[str, Rule] = {
+    "ours": ours,
+    "fastai_valley": fastai_valley,
+    "fastai_slide": fastai_slide,
+    "fastai_minimum": fastai_minimum,
+    "fastai_steep": fastai_steep,
+    "steepest": steepest,
+    "lightning": lightning,
+}

@@ -2,6 +2,7 @@
 
     pacesetter.testing.schedules    ScheduleConformance
     pacesetter.testing.rules        RuleConformance
+    pacesetter.testing.strategies   StrategyConformance
 
 They need pytest. Pacesetter's own tests run them over everything that is registered.
 """
