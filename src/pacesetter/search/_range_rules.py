@@ -77,8 +77,11 @@ def _fall(losses: Floats, smooth: Floats) -> float | None:
     """From where the loss starts to where it is lowest; None where that is no more than noise."""
     if len(losses) < FEWEST:
         return None
-    start = float(np.median(np.where(np.isfinite(losses), losses, np.inf)[: max(FEWEST // 2, len(losses) // 7)]))
+    begin = max(FEWEST // 2, len(losses) // 7)
+    start = float(np.median(np.where(np.isfinite(losses), losses, np.inf)[:begin]))
     lowest = int(smooth.argmin())
+    if lowest < begin:  # it rises from the first: what is lower there than the start is no fall
+        return None
     if not np.isfinite(start) or not np.isfinite(smooth[lowest]):
         return None
     before = losses[: max(lowest, FEWEST)]
