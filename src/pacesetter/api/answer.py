@@ -29,7 +29,9 @@ class Answer:
 
     @classmethod
     def of(cls, record: records.Answer, study: StudyRecord, held: "Study | None" = None) -> "Answer":
-        """The answer with what it cost in `study`; `held` is that study as `find` hands it on."""
+        """The answer with what it cost in `study`; `held` is that study as `find` hands it on, all for this answer."""
+        if held is not None:
+            return cls(record, study.cost, held)
         strategy = (record.optimizer, record.schedule)
         steps = sum(lane.curve.steps for lane in study.lanes if lane.lane.strategy == strategy)
         whole = study.cost
