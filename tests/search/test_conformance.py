@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacesetter import search
+from pacesetter.errors import UnknownName
 from pacesetter.search import Strategy
 from pacesetter.testing.strategies import StrategyConformance, asked_problem, cost, run
 
@@ -38,6 +39,7 @@ QUICK = [
     "halving(brackets=3)",
     "halving(asynchronous=True)",
     "range_test",
+    "pace",
 ]
 lengths = st.lists(st.integers(1, 3000), min_size=1, max_size=5, unique=True).map(sorted)
 rates = st.lists(st.floats(-6, 1), min_size=1, max_size=12, unique=True).map(
@@ -87,3 +89,9 @@ def test_a_grid_that_does_not_fit_is_thinned_evenly(per_decade, room):
         assert (asked[0], asked[-1]) == (1e-3, 1.0)
         gaps = np.diff(np.log10(asked)) * per_decade
         assert gaps.max() - gaps.min() < 1.01
+
+
+def test_a_name_that_is_none_is_answered_with_the_nearest():
+    """In the one grammar."""
+    with pytest.raises(UnknownName, match="did you mean `halving`"):
+        search.parse("halfing")

@@ -9,7 +9,8 @@ from pacesetter import search
 from pacesetter.errors import InputError, MissingPackage, ParseError
 from pacesetter.records import Problem, Trial
 from pacesetter.search.optuna import _told
-from tests.search.test_strategies import problem, run
+from pacesetter.testing.strategies import asked_problem as problem
+from pacesetter.testing.strategies import run
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
@@ -26,7 +27,7 @@ def test_every_sampler_makes_its_trials_one_by_one(sampler):
 def test_a_colon_names_the_sampler():
     """`optuna:gp` is `optuna(sampler=gp)`; a sampler that there is not is refused."""
     assert search.parse("optuna:gp") == search.parse("optuna(sampler=gp)")
-    assert search.text_of(search.parse("optuna:gp")) == "optuna(sampler=gp)"
+    assert str(search.parse("optuna:gp")) == "optuna(sampler=gp)"
     with pytest.raises(ParseError, match="`sampler` must be tpe or gp or random, got sampler=tp"):
         search.parse("optuna:tp")
     with pytest.raises(InputError, match="`sampler` must be one of tpe, gp, random"):

@@ -195,4 +195,4 @@ def _estimate(searching: search.Search) -> str:
     """What the search is going to cost, in a sentence."""
     problem, runs = searching.problem, searching.runs or 0.0
     updates = f"{runs * problem.total_steps:,.0f} updates"
-    return f"searching with {search.text_of(searching.strategy)}: about {runs:.2g} full trainings ({updates})"
+    return f"searching with {searching.strategy}: about {runs:.2g} full trainings ({updates})"

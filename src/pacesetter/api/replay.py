@@ -167,7 +167,7 @@ def _score(
         ends.append(end)
     regrets = [end.regret for end in ends if not math.isnan(end.regret)]
     return Score(
-        strategy=search.text_of(strategy),
+        strategy=str(strategy),
         sweeps=len(ends),
         unanswered=sum(end.suggested is None for end in ends),
         regret=_summary(regrets) if regrets else None,

@@ -7,6 +7,6 @@ after a crash from what lies in the store. It is done when it asks for nothing. 
 
 from pacesetter.search._product import Product
 from pacesetter.search._search import Asks, Search
-from pacesetter.search._strategy import Strategy, names, parse, text_of
+from pacesetter.search._strategy import Strategy, names, parse
 
-__all__ = ["Asks", "Product", "Search", "Strategy", "names", "parse", "text_of"]
+__all__ = ["Asks", "Product", "Search", "Strategy", "names", "parse"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pacesetter.records import Lane, LaneRecord, Problem
-from pacesetter.search._strategy import Strategy, text_of
+from pacesetter.search._strategy import Strategy
 
 __all__ = ["Asks", "Search"]
 
@@ -46,7 +46,7 @@ class Search:
     @property
     def question(self) -> dict[str, Any]:
         """The problem and the strategy, as a judge of the study needs them."""
-        return {"problem": self.problem.to_json(), "strategy": text_of(self.strategy)}
+        return {"problem": self.problem.to_json(), "strategy": str(self.strategy)}
 
     @property
     def runs(self) -> float | None:

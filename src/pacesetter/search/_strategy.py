@@ -7,14 +7,14 @@ from functools import cache
 from typing import Protocol
 
 from pacesetter.errors import UnknownName
-from pacesetter.records import Lane, LaneRecord, Problem, Trial
-from pacesetter.textform import format_call, parse_call
+from pacesetter.records import Lane, LaneRecord, Problem
+from pacesetter.textform import parse_call
 
-__all__ = ["Strategy", "best_single", "names", "parse"]
+__all__ = ["Strategy", "names", "parse"]
 
 
 class Strategy(Protocol):
-    """Which lanes next: a frozen dataclass of settings, whose text form is the call that makes it.
+    """Which lanes next: a frozen dataclass of settings, whose text, `str()`, is the call that makes it.
 
     All that it knows comes with the call, so a search goes on after a crash from what lies in the store, and runs on
     recorded curves as on an engine. What it draws at random follows from `problem.seed` and the number of lanes that
@@ -63,15 +63,3 @@ def parse(text: str) -> Strategy:
         text = f"{head}({rest})"
     made: Strategy = parse_call(text, "strategy", {name: kind})
     return made
-
-
-def text_of(strategy: Strategy) -> str:
-    """The text that `parse` reads back."""
-    return format_call(strategy)
-
-
-def best_single(trials: Sequence[Trial]) -> float | None:
-    """The rate of the lowest single value at the greatest length that any lane reached; None where all diverged."""
-    longest = max((trial.steps for trial in trials), default=0)
-    ended = [trial for trial in trials if trial.steps == longest and trial.value < float("inf")]
-    return min(ended, key=lambda trial: trial.value).lr if ended else None

@@ -14,7 +14,6 @@ from pacesetter.errors import InputError
 from pacesetter.packages import require
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import fitting, full, lane, nearest, whole
-from pacesetter.search._strategy import best_single
 from pacesetter.textform import format_call
 
 __all__ = ["STRATEGY", "optuna"]
@@ -66,7 +65,7 @@ class optuna:
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The rate of the best trial."""
-        return best_single(problem.trials(known))
+        return _best_single(problem.trials(known))
 
     def runs(self, problem: Problem) -> float:
         """One for each trial, as far as the budget and the permitted rates go."""
@@ -88,6 +87,13 @@ class optuna:
                 told = package.trial.create_trial(params={"lr": rate}, distributions=space, value=value)
                 study.add_trial(told)
             return float(study.ask(space).params["lr"])
+
+
+def _best_single(trials: Sequence[Trial]) -> float | None:
+    """The rate of the lowest single value at the greatest length that any lane reached; None where all diverged."""
+    longest = max((trial.steps for trial in trials), default=0)
+    ended = [trial for trial in trials if trial.steps == longest and trial.value < float("inf")]
+    return min(ended, key=lambda trial: trial.value).lr if ended else None
 
 
 def _told(trials: Sequence[Trial]) -> list[float]:

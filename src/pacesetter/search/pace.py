@@ -12,6 +12,7 @@ A quick search ends after the second step: it is a look, and nothing is verified
 the best rates follow.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.findings._basin import Basin, learned
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
+from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
 from pacesetter.textform import format_call
 
 __all__ = ["STRATEGY", "Pace"]
@@ -67,8 +69,8 @@ class Pace:
         short = self._lengths(problem)
         look = len(_spread(problem)) * short[0] if short else 0
         narrow = len(AROUND) * short[1] if len(short) > 1 else 0
-        cost = (look + narrow) / problem.total_steps
-        return cost if problem.quick else max(self._budget(problem), cost)
+        budget = self._budget(problem)
+        return min((look + narrow) / problem.total_steps, budget) if problem.quick else budget
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The full run expected to be best; the bottom of the valley as long as there is none."""
@@ -77,19 +79,10 @@ class Pace:
     def ask(self, problem: Problem, known: Sequence[LaneRecord]) -> tuple[Lane, ...]:
         """The lanes to train next; none when the search is done."""
         have = {record.lane for record in known}
-        left = self._budget(problem) - sum(lane.total_steps for lane in have) / problem.total_steps
         for wanted in self._steps(problem, problem.trials(known)):
-            new = [lane for lane in dict.fromkeys(wanted) if lane not in have]
-            cost = 0.0
-            fit = []
-            for lane in new:
-                cost += lane.total_steps / problem.total_steps
-                if cost <= left + 1e-9:
-                    fit.append(lane)
-            if fit:
-                return tuple(fit)
-            if new:
-                return ()
+            lanes = list(wanted)
+            if not have.issuperset(lanes):
+                return fitting(problem.within(self._budget(problem)), known, lanes)
         return ()
 
     def _budget(self, problem: Problem) -> float:
@@ -97,14 +90,8 @@ class Pace:
 
     def _lengths(self, problem: Problem) -> list[int]:
         """The lengths of short runs, ascending, those that differ and are shorter than half a full run."""
-        found: list[int] = []
-        for share in SHARES:
-            steps = max(FEWEST_STEPS, round(problem.total_steps / share))
-            if problem.lengths:
-                steps = min(problem.lengths, key=lambda length: abs(np.log(length / steps)))
-            if steps <= problem.total_steps / 2 and steps not in found:
-                found.append(steps)
-        return found
+        wanted = (permitted(problem, max(1 / share, FEWEST_STEPS / problem.total_steps)) for share in SHARES)
+        return [steps for steps in dict.fromkeys(wanted) if steps <= problem.total_steps / 2]
 
     def _steps(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
         """What to know, step by step: each follows from the trials of those before it."""
@@ -114,9 +101,9 @@ class Pace:
             if len(short) > 1:
                 first = [trial for trial in trials if trial.steps == short[0]]
                 middle = _expected(problem, first, short[1])
-                yield (_lane(problem, middle + away, short[1]) for away in AROUND)
+                yield (_at(problem, middle + away, short[1]) for away in AROUND)
         else:
-            yield (_lane(problem, place, problem.total_steps) for place in _spread(problem, 2 * APART))
+            yield (lane(problem, rate) for rate in _spread(problem, 2 * APART))
         if not problem.quick:
             yield from self._verify(problem, trials)
 
@@ -128,19 +115,15 @@ class Pace:
             if not learned(before):
                 return
             middle = _expected(problem, before, total)
-            yield (_lane(problem, middle + away, total) for away in (0.0, -APART, APART))
+            yield (_at(problem, middle + away, total) for away in (0.0, -APART, APART))
         full = [trial for trial in trials if trial.steps == total]
         if not learned(full):
             return
         # One more run must leave room for the second seed of the best.
-        if self._spent(problem, trials) + 2 <= self._budget(problem) + 1e-9 or len({t.seed for t in full}) > 1:
-            yield (_lane(problem, place, total) for place in _better(problem, trials))
+        if sum(t.steps for t in trials) / total + 2 <= self._budget(problem) + 1e-9 or len({t.seed for t in full}) > 1:
+            yield (_at(problem, place, total) for place in _better(problem, trials))
         yield _warmed(problem, trials)
         yield _more_seeds(problem, trials)
-
-    @staticmethod
-    def _spent(problem: Problem, trials: Sequence[Trial]) -> float:
-        return sum(trial.steps for trial in trials) / problem.total_steps
 
 
 def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
@@ -148,20 +131,17 @@ def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
     if not learned(trials):
         return None
     best = Basin(trials, problem.total_steps).best_run()
-    return _snapped(problem, _expected(problem, trials, problem.total_steps)) if best is None else best
+    return nearest(problem, 10 ** _expected(problem, trials, problem.total_steps)) if best is None else best
 
 
-def _spread(problem: Problem, apart: float = APART) -> list[float]:
-    """log10 of rates over the range, evenly and at most so far apart."""
-    low, high = np.log10(problem.low), np.log10(problem.high)
-    count = max(1, int(np.ceil((high - low) / apart - 1e-9)))
-    places = [float(place) for place in np.linspace(low, high, count + 1)] if high > low else [float(low)]
-    return sorted({float(np.log10(_snapped(problem, place))) for place in places})
+def _spread(problem: Problem, apart: float = APART) -> tuple[float, ...]:
+    """Rates over the range, evenly and at most so many decades apart."""
+    return even(problem, 1 + max(1, math.ceil(math.log10(problem.high / problem.low) / apart - 1e-9)))
 
 
 def _look(problem: Problem, trials: Sequence[Trial], steps: int) -> Iterable[Iterable[Lane]]:
     """The whole range at one length, then wider as long as the best lies at an end."""
-    yield (_lane(problem, place, steps) for place in _spread(problem))
+    yield (lane(problem, rate, length=steps) for rate in _spread(problem))
     own = [trial for trial in trials if trial.steps == steps]
     if not own or problem.rates:
         return
@@ -170,9 +150,9 @@ def _look(problem: Problem, trials: Sequence[Trial], steps: int) -> Iterable[Ite
     ended = [trial for trial in own if np.isfinite(trial.value)]
     best = float(np.log10(min(ended, key=lambda trial: trial.value).lr)) if ended else -np.inf
     if best <= places[0] + 1e-6 and places[0] > low - WIDER + 1e-6:
-        yield (_lane(problem, places[0] - APART * k, steps) for k in (1, 2))
+        yield (_at(problem, places[0] - APART * k, steps) for k in (1, 2))
     elif best >= places[-1] - 1e-6 and places[-1] < high + WIDER - 1e-6:
-        yield (_lane(problem, places[-1] + APART * k, steps) for k in (1, 2))
+        yield (_at(problem, places[-1] + APART * k, steps) for k in (1, 2))
 
 
 def _expected(problem: Problem, trials: Sequence[Trial], steps: int) -> float:
@@ -202,7 +182,7 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
         beyond = places[-1] + APART
         return [beyond] if not lost or beyond < min(p for p in [*lost, np.inf] if p > places[-1]) - 1e-6 else []
     bottom = Basin(trials, total).bottom(None, places[at - 1], places[at + 1])
-    bottom = float(np.log10(_snapped(problem, bottom)))
+    bottom = float(np.log10(nearest(problem, 10**bottom)))
     return [bottom] if np.abs(np.array(places) - bottom).min() > FINEST else []
 
 
@@ -219,7 +199,7 @@ def _more_seeds(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     lr = min(rates, key=lambda lr: (seeds[lr] - (lr == best), rates.index(lr)))
     if problem.seeds is not None and seeds[lr] >= problem.seeds:
         return []
-    return [_lane(problem, float(np.log10(lr)), total, seeds[lr])]
+    return [lane(problem, lr, seeds[lr], total)]
 
 
 def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
@@ -229,16 +209,10 @@ def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     """
     best = _best_rate(problem, trials)
     shortest = min((trial.steps for trial in trials), default=problem.total_steps)
-    lost = [
-        t.lr for t in trials if t.steps == shortest and not np.isfinite(t.value) and best is not None and t.lr > best
-    ]
-    if (
-        not lost
-        or best is None
-        or problem.rates
-        or np.log10(min(lost) / best) > CLOSE
-        or shortest == problem.total_steps
-    ):
+    if best is None or problem.rates or shortest == problem.total_steps:
+        return []
+    lost = [t.lr for t in trials if t.steps == shortest and not np.isfinite(t.value) and t.lr > best]
+    if not lost or np.log10(min(lost) / best) > CLOSE:
         return []
     try:
         schedule = schedules.parse(problem.schedule)
@@ -250,15 +224,9 @@ def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     return [Lane(problem.optimizer, warmed, min(lost), problem.seed, shortest)]
 
 
-def _snapped(problem: Problem, place: float) -> float:
-    """The rate at a log10, as short as it prints; of the rates that can be tried the nearest."""
-    if problem.rates:
-        return min(problem.rates, key=lambda rate: abs(np.log10(rate) - place))
-    return float(f"{10**place:.6g}")
-
-
-def _lane(problem: Problem, place: float, steps: int, seed: int = 0) -> Lane:
-    return Lane(problem.optimizer, problem.schedule, _snapped(problem, place), problem.seed + seed, steps)
+def _at(problem: Problem, place: float, steps: int) -> Lane:
+    """The lane of the rate at a log10, of a length."""
+    return lane(problem, nearest(problem, 10**place), length=steps)
 
 
 STRATEGY = Pace
