@@ -230,16 +230,20 @@ class Problem:
         ]
 
     def _end(self, record: "LaneRecord") -> float:
-        if record.outcome is Outcome.DIVERGED:
-            return float("inf")
-        values = record.curve.valid_loss if self.metric is None else record.curve.metrics.get(self.metric, _no_floats())
-        return self._small(values[-1]) if len(values) and record.curve.eval_steps[-1] > 0 else float("inf")
+        values = self._values(record)
+        told = record.outcome is not Outcome.DIVERGED and len(values) and record.curve.eval_steps[-1] > 0
+        return self._small(values[-1], float("inf")) if told else float("inf")
 
     def _start(self, record: "LaneRecord") -> float:
-        values = record.curve.valid_loss if self.metric is None else record.curve.metrics.get(self.metric, _no_floats())
-        return self._small(values[0], float("nan")) if len(values) and record.curve.eval_steps[0] == 0 else float("nan")
+        values = self._values(record)
+        told = len(values) and record.curve.eval_steps[0] == 0
+        return self._small(values[0], float("nan")) if told else float("nan")
 
-    def _small(self, value: float, otherwise: float = float("inf")) -> float:
+    def _values(self, record: "LaneRecord") -> Floats:
+        curve = record.curve
+        return curve.valid_loss if self.metric is None else curve.metrics.get(self.metric, _no_floats())
+
+    def _small(self, value: float, otherwise: float) -> float:
         return (-float(value) if self.maximize else float(value)) if np.isfinite(value) else otherwise
 
     def within(self, budget: float) -> "Problem":

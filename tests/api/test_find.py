@@ -1,7 +1,6 @@
 """The verb `find`: an answer with its evidence, within its budget, that goes on where it was."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -168,17 +167,17 @@ def test_a_constant_loss_is_an_answer():
     assert found.lr is None
 
 
-def test_labels_that_are_shuffled_are_not_learned():
-    """With targets drawn anew, validation does not improve: no claim that a rate is best."""
-    chance = torch.Generator().manual_seed(1)
+def test_labels_drawn_by_chance_are_not_learned():
+    """Short runs get the classes' shares right, full ones learn the labels by heart: no rate is given."""
+    chance = torch.Generator().manual_seed(2)
     inputs, labels = torch.randn(400, 4, generator=chance), torch.randint(0, 4, (400,), generator=chance)
     task = ps.Task(
         model=lambda: torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4)),
-        loss=torch.nn.functional.cross_entropy, train=(inputs, labels), batch_size=32, steps=135,
+        loss=torch.nn.functional.cross_entropy, train=(inputs, labels), batch_size=16, steps=135,
     )  # fmt: skip
     found = ps.find(task, **HERE)
-    gain = max(r.curve.untrained_loss - r.curve.final_valid_loss for r in found.study.lanes if r.outcome == "finished")
-    assert found.lr is None or gain > 0.01 * math.log(4)
+    assert found.lr is None
+    assert names(found) == {"nothing-learned"}
 
 
 def test_the_optimum_beyond_the_range_is_found():

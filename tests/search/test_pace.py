@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem
+from pacesetter.findings import judge
+from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, StudyRecord
 from pacesetter.search.pace import Pace
 
 TOTAL = 540
@@ -148,3 +149,15 @@ def test_a_close_cliff_is_tried_with_warm_up() -> None:
     assert [lane.schedule for lane in warmed] == ["warmup(0.2) >> constant"]
     assert warmed[0].lr == pytest.approx(1.0)
     assert warmed[0].total_steps == 20
+
+
+def test_full_runs_have_the_last_word_on_whether_anything_was_learned() -> None:
+    """Where short runs improve and full ones end as untrained, nothing is suggested, and no second seed is spent."""
+    known = searched(problem(), lambda lane: valley()(lane) if lane.total_steps < TOTAL else UNTRAINED)
+    assert Pace().suggest(problem(), known) is None
+    assert sum(r.lane.total_steps == TOTAL for r in known) == 3
+    study = StudyRecord("s", "t", TOTAL, tuple(known), provenance={"problem": problem().to_json()})
+    (answer,) = judge(study).answers
+    assert (answer.lr, answer.interval) == (None, None)
+    assert [finding.name for finding in answer.findings] == ["nothing-learned"]
+    assert "no full run does" in answer.findings[0].text

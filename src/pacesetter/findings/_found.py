@@ -5,7 +5,7 @@ where none was (a first look), the bottom of the model's valley. It is made only
 
 *Interval*: the bottom of the valley lies in it with the stated chance, by the model: the central part of the bottoms of
 valleys drawn from it. It is wide where the valley is flat or little is known of it. How often it holds the truth is
-measured by `benchmarks/find`, and by simulation in the tests.
+measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in the tests.
 
 *Equivalent*: tried rates that are as good as the best or better in more than 1 - level of those valleys.
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._answer import SAFE_SHARE
-from pacesetter.findings._basin import RESOLUTION, Basin, learned
+from pacesetter.findings._basin import RESOLUTION, Basin, learned_at
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
@@ -78,7 +78,6 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
     best = known.best
     claim = best is not None and _inside(known)
     lr = best if claim else None
-    values = [trial.value for trial in trials if trial.lr == best and trial.steps == problem.total_steps]
     lane = None if lr is None else Lane(problem.optimizer, problem.schedule, lr, 0, problem.total_steps)
     answer = Answer(
         optimizer=problem.optimizer,
@@ -89,7 +88,7 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
         equivalent=_equivalent(known),
         safe_range=_safe_range(known),
         stability_edge=None if None in (known.steady, known.unstable) else (known.steady, known.unstable),  # type: ignore[arg-type]  # neither is None
-        valid_loss=_valid_loss(problem, records, best) if values else None,
+        valid_loss=_valid_loss(problem, records, best),
         confidence=LEVEL,
         findings=(),
         recipe=None if lane is None else lane.recipe,
@@ -98,7 +97,7 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
 
 
 def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneRecord]) -> Found:
-    if not learned(trials):
+    if not learned_at(trials, problem.total_steps):
         return Found(problem, trials, None, None, *_edge(problem, records, None))
     basin = Basin(trials, problem.total_steps)
     best = basin.best_run()
@@ -162,19 +161,16 @@ def _safe_range(known: Found) -> tuple[float, float] | None:
         return None
     low, high = _limits(known)
     grid = known.basin.grid
-    grid = grid[(grid >= low - 1e-9) & (grid <= high - 1e-9)]
-    place = float(np.log10(known.best))
-    shares = _shares(known.basin.samples(np.append(grid, place)))
-    safe = np.append((shares[:, :-1] - shares[:, -1:]).mean(axis=0) <= SAFE_SHARE, True)
-    order = np.argsort(np.append(grid, place), kind="stable")
-    places, safe = np.append(grid, place)[order], safe[order]
-    at = int(np.flatnonzero(order == len(grid))[0])
-    first = last = at
+    best = float(np.log10(known.best))
+    places = np.unique([*grid[(grid >= low - 1e-9) & (grid <= high - 1e-9)], best])
+    at = first = last = int(np.searchsorted(places, best))
+    shares = _shares(known.basin.samples(places))
+    safe = (shares - shares[:, [at]]).mean(axis=0) <= SAFE_SHARE
     while first > 0 and safe[first - 1]:
         first -= 1
     while last + 1 < len(places) and safe[last + 1]:
         last += 1
-    return float(f"{10 ** places[first]:.3g}"), float(f"{10 ** places[last]:.3g}")
+    return float(f"{10 ** places[first]:.{FINE}g}"), float(f"{10 ** places[last]:.{FINE}g}")
 
 
 def _valid_loss(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pacesetter.findings._basin import learned
 from pacesetter.findings._found import Found
 from pacesetter.findings._judge import Findings
 from pacesetter.records import Answer, Finding, Level, Outcome, StudyRecord
@@ -54,6 +55,11 @@ def _nothing(found: Found, study: StudyRecord) -> Iterator[Finding]:
         text = "Every run diverged, and the untrained loss is not finite or not known: look at loss and data first."
     elif lost == len(trials):
         text = f"Every rate from {_range(found)} diverged. Try lower rates, warm-up or clipping, and look at the data."
+    elif learned(trials):
+        text = (
+            "Shorter runs improve on the untrained model, and no full run does: training on undoes what was learned. "
+            "Train shorter, regularize, or look at the validation data."
+        )
     else:
         text = (
             f"No rate from {_range(found)} ended below the untrained model by more than 1 % ({lost} of "

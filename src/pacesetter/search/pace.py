@@ -20,7 +20,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import Basin, learned
+from pacesetter.findings._basin import Basin, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
 from pacesetter.textform import format_call
@@ -128,7 +128,7 @@ class Pace:
 
 def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
     """The full run that is expected to be best; the bottom of the valley where there is none; None: nothing learned."""
-    if not learned(trials):
+    if not learned_at(trials, problem.total_steps):
         return None
     best = Basin(trials, problem.total_steps).best_run()
     return nearest(problem, 10 ** _expected(problem, trials, problem.total_steps)) if best is None else best
