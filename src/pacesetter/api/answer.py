@@ -36,7 +36,7 @@ class Answer:
         steps = sum(lane.curve.steps for lane in study.lanes if lane.lane.strategy == strategy)
         whole = study.cost
         share = steps / whole.lane_steps if whole.lane_steps else 0.0
-        return cls(record, Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share), held)
+        return cls(record, Cost(steps, steps / max(study.total_steps, 1), whole.seconds * share))
 
     @property
     def optimizer(self) -> str:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["find"]
 
+QUICK_BUDGET = 1.5
+"""Full trainings that a first look may cost."""
+
 
 def find(
     task: "str | Task | Command",
@@ -109,7 +112,6 @@ def find(
         require("report")
     loaded, total_steps = load_task(task, steps)
     ((own_optimizer, own_schedule),) = question.grid(total_steps).strategies
-    maximize = _direction(loaded, metric)
     is_program = isinstance(loaded, Command)
     problem = Problem(
         optimizer=own_optimizer,
@@ -122,7 +124,7 @@ def find(
         rates=tuple(sorted(rates)) if candidates else (),
         lengths=(total_steps,) if isinstance(loaded, Command) and not loaded.takes("steps") else (),
         metric=metric,
-        maximize=maximize,
+        maximize=_direction(loaded, metric),
         budget=_checked_budget(budget, quick),
         quick=quick,
     )
@@ -171,10 +173,6 @@ def _checked_budget(budget: Any, quick: bool) -> float | None:
     if not isinstance(budget, int | float) or isinstance(budget, bool) or not 0 < budget < math.inf:
         raise InputError(f"`budget` must be a number of full trainings above 0, got budget={budget!r}")
     return float(budget)
-
-
-QUICK_BUDGET = 1.5
-"""Full trainings that a first look may cost."""
 
 
 def _refuse_small_budget(searching: search.Search) -> None:

@@ -6,12 +6,9 @@ Ctrl-C loses nothing; the exception goes on up.
 
 import json
 import math
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pacesetter.api import provenance
@@ -19,7 +16,8 @@ from pacesetter.api.output import slug
 from pacesetter.api.programs import refuse_settings
 from pacesetter.api.progress import Listener, Progress
 from pacesetter.api.question import whole
-from pacesetter.api.tally import Clock, Count, Saver, steps_in
+from pacesetter.api.tally import steps_in
+from pacesetter.api.training import OnWeights, Training, trainer_of
 from pacesetter.api.warned import warned_once
 from pacesetter.errors import InputError, StoreError
 from pacesetter.packages import require
@@ -29,13 +27,12 @@ from pacesetter.tasks import Command
 from pacesetter.textform import parse_size
 
 if TYPE_CHECKING:
-    from pacesetter.engine import Part, Plan, State
+    from pacesetter.engine import Plan, State
     from pacesetter.store import Store
     from pacesetter.tasks._task import Task
 
 __all__ = ["Settings", "measure"]
 
-OnWeights = Callable[[Lane, Mapping[str, Any]], None]
 
 # What must be the same when a study goes on: keys of its provenance, and what they are in words.
 SAME = {
@@ -99,10 +96,10 @@ def measure(
 
     tell = listener or (lambda progress: None)
     if settings.workers != 1 and not isinstance(task, Command):
-        _trainer(task).refuse_while_spawning()
+        trainer_of(task).refuse_while_spawning()
     # Before the store is opened: a task that is wrong leaves nothing behind.
     place = () if isinstance(task, Command) else (settings.device,)
-    _trainer(task).check(task, *place)
+    trainer_of(task).check(task, *place)
     if isinstance(task, Command):
         refuse_settings(
             device=settings.device, engine=settings.engine, precision=settings.precision, memory=settings.memory
@@ -120,29 +117,19 @@ def measure(
                 states = _saved(store, name, task, todo)
             else:
                 tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            work = _Work(store, name, task, plan, tell, on_weights, settings.seconds, search.total_steps)
+            training = Training(store, name, task, plan, tell, on_weights, settings.seconds, search.total_steps)
             while todo:
-                work.train(todo, states)
-                todo, states = (() if work.late else search.ask(store.load(name).lanes)), []
-                _add(store, name, todo)
-            work.close()
+                training.train(todo, states)
+                record = store.load(name)
+                todo, states = () if training.late else search.ask(record.lanes), []
+                _add(store, record, todo)
+            training.close(record)
         return findings.judge(store.load(name))
-
-
-def _trainer(task: "Task | Command") -> ModuleType:
-    """What trains tasks of this kind: modules with the same functions."""
-    if isinstance(task, Command):
-        from pacesetter import programs
-
-        return programs
-    from pacesetter import engine
-
-    return engine
 
 
 def _plan(task: "Task | Command", lanes: Sequence[Lane], settings: Settings) -> "Plan":
     """Choose how to train `lanes`."""
-    engine = _trainer(task)
+    engine = trainer_of(task)
     plan: Plan
     if isinstance(task, Command):
         plan = engine.make_plan(settings.workers)
@@ -168,7 +155,7 @@ def _begin(
         metrics=task.metric_directions,
         plan=plan.to_json(),
         provenance={
-            **provenance.gather(_trainer(task).provenance(task), lanes, settings.engine),
+            **provenance.gather(trainer_of(task).provenance(task), lanes, settings.engine),
             **search.question,
         },
         created=provenance.now(),
@@ -209,13 +196,14 @@ def _go_on(
     if not todo:
         tell(Progress(name, 0, note=f"study {name} is finished: nothing is trained"))
         return name, todo, None
-    engine = _trainer(task)
+    engine = trainer_of(task)
     plan = engine.Plan.from_json(record.plan)
     if settings.workers is not None:
         plan = replace(plan, workers=settings.workers)
     _refuse_other_work(record, engine.provenance(task))
-    store.update(name, provenance={**record.provenance, **search.question})
-    _add(store, name, new)
+    record = replace(record, provenance={**record.provenance, **search.question})
+    store.update(name, provenance=record.provenance)
+    _add(store, record, new)
     left = f"{len(unfinished)} of {len(have)} lanes are left"
     added = f"{len(new)} {'lane is' if len(new) == 1 else 'lanes are'} new to it"
     asked = " and ".join(words for words, some in ((left, unfinished), (added, new)) if some)
@@ -223,13 +211,12 @@ def _go_on(
     return name, todo, plan
 
 
-def _add(store: "Store", name: str, new: Sequence[Lane]) -> None:
-    """Put lanes that are new to the study into it."""
+def _add(store: "Store", study: StudyRecord, new: Sequence[Lane]) -> None:
+    """Put lanes that are new to the study, which is as it lies in the store, into it."""
     if new:
-        record = store.load(name)
-        store.add_lanes(name, new)
-        seeds = {record.lane.seed for record in record.lanes} | {lane.seed for lane in new}
-        store.update(name, provenance={**record.provenance, "seeds": sorted(seeds)})
+        store.add_lanes(study.name, new)
+        seeds = {record.lane.seed for record in study.lanes} | {lane.seed for lane in new}
+        store.update(study.name, provenance={**study.provenance, "seeds": sorted(seeds)})
 
 
 def _saved(store: "Store", name: str, task: "Task | Command", todo: Sequence[Lane]) -> "list[State]":
@@ -238,7 +225,7 @@ def _saved(store: "Store", name: str, task: "Task | Command", todo: Sequence[Lan
     A lane that has ended since then keeps its end, and one that fell behind its state is not possible.
     """
     kept = store.saved_state(name)
-    states: list[State] = [] if kept is None else _trainer(task).unpack(kept[1])
+    states: list[State] = [] if kept is None else trainer_of(task).unpack(kept[1])
     left = set(todo)
     for state in states:
         store.restart(name, [lane for lane in state.lanes if lane in left], state.step)
@@ -253,11 +240,8 @@ def _refuse_other_question(record: StudyRecord, task: "Task | Command", search: 
     checks = [("task", record.task, task.name), ("steps", record.total_steps, search.total_steps)]
     asked, stored = search.question.get("problem", {}), record.provenance.get("problem", {})
     if bool(asked) != bool(stored):
-        kinds = ("compares", "searches") if asked else ("searches", "compares")
-        raise InputError(
-            f"`study` must be asked the same question, got study={record.name!r}, which {kinds[0]} and does not "
-            f"{kinds[1][:-2] if asked else 'compare'}: {way_out}"
-        )
+        does = "compares and does not search" if asked else "searches and does not compare"
+        raise InputError(f"`study` must be asked the same question, got study={record.name!r}, which {does}: {way_out}")
     # How much may be spent, and whether it is a first look, may change: what was trained stays of use.
     free = ("budget", "quick")
     plain = json.loads(json.dumps(asked))
@@ -284,110 +268,6 @@ def _refuse_other_work(record: StudyRecord, measured: Mapping[str, Any]) -> None
                 f"`study` must be of the same {what}, got study={record.name!r}, measured with {stored} and not {now}: "
                 "name another study"
             )
-
-
-class _Work:
-    """The training of one study, asked for lane by lane; `late` is True once its time has run out."""
-
-    def __init__(
-        self,
-        store: "Store",
-        name: str,
-        task: "Task | Command",
-        plan: "Plan",
-        tell: Listener,
-        on_weights: OnWeights | None,
-        seconds: float | None,
-        total_steps: int,
-    ) -> None:
-        self._store, self._name, self._task, self._plan = store, name, task, plan
-        self._tell, self._on_weights = tell, on_weights
-        self._engine = _trainer(task)
-        self._total_steps = total_steps
-        self._clock = Clock(store, name)
-        self._ends = math.inf if seconds is None else time.monotonic() + seconds
-        self._beside = 0
-        self.late = False
-
-    def train(self, todo: Sequence[Lane], states: "Sequence[State]") -> None:
-        """Train `todo`, those of `states` from there; every part is in the store before the listener hears of it."""
-        counter = Count(self._name, todo)
-        counter.go_on(states)
-        self._tell(counter.progress())
-        left = dict.fromkeys(todo)
-        try:
-            # Shorter runs first: where time runs out, a look at all rates is worth more than one of them in full.
-            for length in sorted({lane.total_steps for lane in todo}):
-                lanes = [lane for lane in todo if lane.total_steps == length]
-                kept = [state for state in states if state.lanes[0].total_steps == length]
-                # Closed at once when something goes wrong here: programs that still train are ended.
-                with closing(self._parts(lanes, kept, counter)) as training:
-                    for parts in training:
-                        told = [(part.lane, part.curve, part.outcome, part.message) for part in parts]
-                        self._store.append_many(self._name, told)
-                        counter.add(parts)
-                        for part in parts:
-                            if part.outcome.ended:
-                                left.pop(part.lane, None)
-                        self._clock.tick()
-                        self._tell(counter.progress())
-                        if left and time.monotonic() >= self._ends:
-                            self._stop(left)
-                            return
-            self.late = time.monotonic() >= self._ends
-        except BaseException:
-            # The wall time is a courtesy: a store that cannot take it must not hide why we are here.
-            with suppress(StoreError):
-                self._clock.stop()
-            raise
-
-    def _parts(self, lanes: "Sequence[Lane]", states: "Sequence[State]", counter: Count) -> "Generator[list[Part]]":
-        """What the trainer yields of lanes of one length."""
-        if isinstance(self._task, Command):
-            parts: Generator[list[Part]] = self._engine.train(self._task, lanes, self._plan)
-            return parts
-
-        def on_memory(taken: int) -> None:
-            self._beside = taken
-
-        task = _as_often(self._task, lanes, self._total_steps)
-        saver = Saver(self._store, self._name)
-        tell_note = lambda note: self._tell(replace(counter.progress(), note=note))
-        trained: Generator[list[Part]] = self._engine.train(
-            task, lanes, self._plan, self._on_weights, saver, states, tell_note, on_memory
-        )
-        return trained
-
-    def _stop(self, left: Iterable[Lane]) -> None:
-        """End the lanes that are not at their end: the time is over."""
-        self.late = True
-        message = "stopped: the time that was given ran out"
-        self._store.append_many(self._name, [(lane, Curve(), Outcome.STOPPED, message) for lane in left])
-
-    def close(self) -> None:
-        """Write what is known once all lanes have ended."""
-        store, name, task = self._store, self._name, self._task
-        self._clock.stop()
-        store.forget_state(name)
-        record = store.load(name)
-        # A program's metrics are known once they were printed; unless it was said, less of them is better.
-        found = dict.fromkeys((metric for r in record.lanes for metric in r.curve.metrics), "min")
-        store.update(name, surface=self._engine.surface(task, record), metrics={**found, **record.metrics})
-        peaks = {} if isinstance(task, Command) else self._engine.peaks(self._plan.device, self._beside)
-        store.update(name, provenance=provenance.with_peaks(record.provenance, peaks))
-
-
-def _as_often(task: "Task", lanes: Sequence[Lane], total_steps: int) -> "Task":
-    """The task evaluated as often, per update, in a search's run that is shorter than what the search is for.
-
-    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run.
-    """
-    from pacesetter import schedules
-
-    length = lanes[0].total_steps
-    if length >= total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
-        return task
-    return replace(task, evaluations=max(1, round(task.evaluations * length / total_steps)))
 
 
 def _untrained(lanes: Iterable[Lane]) -> tuple[LaneRecord, ...]:
