@@ -51,14 +51,7 @@ def _of_search(study: StudyRecord, answer: Answer) -> Headline:
         return Headline(study.task, study.name, "No learning rate to give", why, [], told, name, False, searched=True)
     rate = words.rate(answer.best_tried)
     sentence = f"Use {name} at a learning rate of {rate}" if claimed else f"Best so far: {name} at a rate of {rate}"
-    facts = [
-        ("Learning rate", rate, "expected to be best"),
-        ("Best rate lies in", words.span(answer.interval), f"with {answer.confidence:.0%} confidence"),
-        ("Safe to use", words.span(answer.safe_range), "little is lost there"),
-    ]
-    if answer.stability_edge is not None:
-        remark = f"not yet at {words.rate(answer.stability_edge[0])}"
-        facts.append(("Breaks at", words.rate(answer.stability_edge[1]), remark))
+    facts = _of_rate(answer, "expected to be best", f"by the model, at {answer.confidence:.0%}")
     if answer.valid_loss is not None:
         facts.append(("Validation loss", words.number(answer.valid_loss), f"after {study.total_steps} steps"))
     return Headline(study.task, study.name, sentence, support, facts, told, name, claimed, searched=True)
@@ -122,18 +115,7 @@ def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
     if not rows:
         return []
     best, answer = rows[0], rows[0].answer
-    level = f"{answer.confidence:.0%}"
-    interval = words.span(answer.interval)
-    facts = [
-        ("Learning rate", words.rate(answer.best_tried), "best of the rates tried"),
-        ("Best rate lies in", interval, f"with {level} confidence" if answer.interval else "cannot be said"),
-        ("Safe to use", words.span(answer.safe_range), "little is lost there"),
-    ]
-    if answer.stability_edge is not None:
-        good = f"not yet at {words.rate(answer.stability_edge[0])}"
-        facts.append(("Breaks at", words.rate(answer.stability_edge[1]), good))
-    else:
-        facts.append(("Breaks at", words.DASH, "no rate tried diverged"))
+    facts = _of_rate(answer, "best of the rates tried", f"with {answer.confidence:.0%} confidence")
     facts.append(("Validation loss", words.number(best.valid_loss), _over(best.spread, best.seeds)))
     facts += [
         (name.capitalize(), words.number(centre), _over(apart, best.seeds))
@@ -141,6 +123,20 @@ def _facts(rows: list[_summary.Strategy]) -> list[tuple[str, str, str]]:
         if centre is not None
     ]
     return facts
+
+
+def _of_rate(answer: Answer, why: str, sure: str) -> list[tuple[str, str, str]]:
+    """The rate, where the best one lies, what is safe and what breaks."""
+    breaks = ("Breaks at", words.DASH, "no rate tried diverged")
+    if answer.stability_edge is not None:
+        good, bad = answer.stability_edge
+        breaks = ("Breaks at", words.rate(bad), f"not yet at {words.rate(good)}")
+    return [
+        ("Learning rate", words.rate(answer.best_tried), why),
+        ("Best rate lies in", words.span(answer.interval), sure if answer.interval else "cannot be said"),
+        ("Safe to use", words.span(answer.safe_range), "little is lost there"),
+        breaks,
+    ]
 
 
 def _over(spread: float | None, seeds: int) -> str:
