@@ -328,6 +328,12 @@ class StudyRecord:
         return Cost(lane_steps, lane_steps / max(self.total_steps, 1), self.seconds)
 
     @property
+    def problem(self) -> Problem | None:
+        """What a search was to find; None for a comparison."""
+        kept = self.provenance.get("problem")
+        return None if kept is None else Problem.from_json(kept)
+
+    @property
     def finished(self) -> bool:
         """Whether every lane has ended."""
         return all(record.outcome.ended for record in self.lanes)

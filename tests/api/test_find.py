@@ -9,6 +9,7 @@ import torch
 import pacesetter as ps
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Outcome
+from pacesetter.report.panels import final_loss
 
 HERE = {"engine": "vectorised", "workers": 1}
 
@@ -216,9 +217,13 @@ def test_a_wrong_question_is_refused_before_any_work(asked, said):
 
 
 def test_the_report_of_a_search_can_be_written(answer, tmp_path):
-    """The page opens with the rate, and the document is strict JSON with the keys that are promised."""
+    """The page opens with the rate and draws full runs alone; the document is strict JSON with the promised keys."""
     page = answer.study.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Learning rate search" in page
+    assert "What each rate does" not in page
+    full = final_loss.data(answer.study.record).rows
+    drawn = {row["lr"] for rows in full.values() for row in rows if row["part"] in ("seed", "mean")}
+    assert drawn == {r.lane.lr for r in answer.study.lanes if r.lane.total_steps == 135}
     document = json.loads(answer.study.to_json())
     assert list(document) == ["study", "task", "total_steps", "answer", "cost"]
     assert document["answer"]["lr"] == answer.lr

@@ -125,7 +125,7 @@ class Study:
         """
         from pacesetter.store import compare_document, find_document, to_json
 
-        if lane is None and "problem" in self.record.provenance:
+        if lane is None and self.record.problem is not None:
             return to_json(find_document(self.record))
         document = compare_document(self.record)
         return to_json(document if lane is None else document["lanes"][self._number(lane)])

@@ -61,8 +61,8 @@ def _judged(study: StudyRecord) -> StudyRecord:
         record.with_findings(_plain(f for kind in lane_judges for f in kind.judge(record, seen)))
         for record in study.lanes
     )
-    if "problem" in study.provenance:
-        return _searched(study, lanes)
+    if study.problem is not None:
+        return _searched(study, study.problem, lanes)
     bare = [(answer(group), group) for group in seen.asked]
     answers = tuple(
         replace(one, findings=_plain(f for kind in answer_judges for f in kind.judge(one, group)))
@@ -72,8 +72,8 @@ def _judged(study: StudyRecord) -> StudyRecord:
     return replace(study, lanes=lanes, answers=answers, findings=whole)
 
 
-def _searched(study: StudyRecord, lanes: tuple[LaneRecord, ...]) -> StudyRecord:
+def _searched(study: StudyRecord, problem: Problem, lanes: tuple[LaneRecord, ...]) -> StudyRecord:
     """A search, judged: one answer, from runs of all lengths together."""
-    one, what = found(Problem.from_json(study.provenance["problem"]), lanes)
+    one, what = found(problem, lanes)
     judged = replace(study, lanes=lanes)
     return replace(judged, answers=(replace(one, findings=_plain(told(one, what, judged))),), findings=())

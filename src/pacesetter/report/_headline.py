@@ -27,7 +27,7 @@ class Headline(NamedTuple):
 
 def headline(study: StudyRecord) -> Headline:
     """The headline, the facts under it and the findings."""
-    if "problem" in study.provenance and study.answers:
+    if study.problem is not None and study.answers:
         return _of_search(study, study.answers[0])
     rows = [row for row in _summary.strategies(study) if row.rank is not None]
     claimed = _best.recommended(study) is not None

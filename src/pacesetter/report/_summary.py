@@ -64,7 +64,7 @@ def strategies(study: StudyRecord) -> list[Strategy]:
 
 
 def _strategy(study: StudyRecord, answer: Answer, group: list[LaneRecord], place: int) -> Strategy:
-    best = _best.compared(group, answer)
+    best = _best.compared([r for r in group if r.lane.total_steps == study.total_steps], answer)
     to_target = _means.finite(value(record, "convergence") for record in best)
     return Strategy(
         rank=None if answer.valid_loss is None else place,

@@ -19,13 +19,17 @@ Row = dict[str, Value]
 
 
 class FinalLoss(NamedTuple):
-    """Rows by strategy; each row's `part` says what it draws. `untrained` is the loss before the first update."""
+    """Rows by strategy; each row's `part` says what it draws. `untrained` is the loss before the first update.
+
+    `shorter` says that there are runs of other lengths, of which only those that diverged are shown.
+    """
 
     rows: dict[str, list[Row]]
     notes: dict[str, str]
     rates: list[float]
     axis: Axis
     untrained: float | None
+    shorter: bool = False
 
 
 def data(study: StudyRecord) -> FinalLoss | None:
@@ -34,15 +38,18 @@ def data(study: StudyRecord) -> FinalLoss | None:
     if len({record.lane.lr for record in study.lanes}) < 2 or not any(r.outcome.ended for r in study.lanes):
         return None
     untrained = _means.mean(record.curve.untrained_loss for record in study.lanes)
-    finals = [r.curve.final_valid_loss for r in study.lanes if _final(r)]
+    # What a short run ends with is no loss of a full one; a first look has none longer than its longest.
+    longest = max(record.lane.total_steps for record in study.lanes)
+    shorter = any(record.lane.total_steps < longest for record in study.lanes)
+    finals = [r.curve.final_valid_loss for r in study.lanes if _final(r, longest)]
     rows, notes = {}, {}
     for row in _summary.strategies(study):
         group = lanes.get((row.optimizer, row.schedule), [])
         if group:
-            rows[row.label] = _rows(group, row.answer)
+            rows[row.label] = _rows(group, row.answer, longest)
             notes[row.label] = _note(row.answer) if row.rank else row.nothing
     rates = sorted({record.lane.lr for record in study.lanes})
-    return FinalLoss(rows, notes, rates, loss_axis(finals, untrained), untrained) if rows else None
+    return FinalLoss(rows, notes, rates, loss_axis(finals, untrained), untrained, shorter) if rows else None
 
 
 def draw(data: FinalLoss, theme: Theme) -> tuple[Picture, ...]:
@@ -56,20 +63,23 @@ def draw(data: FinalLoss, theme: Theme) -> tuple[Picture, ...]:
         "cannot be told apart from the best. Blue band: the interval that holds the best rate. Red: from the first "
         "rate that diverges; each cross is a run that did. Dotted: the untrained model."
     )
+    if data.shorter:
+        caption += " Runs of several lengths: only the longest are shown, and what diverged."
     described = f"Final validation loss against learning rate for {len(cells)} strategies."
     chart = template(_chart(data, theme), theme)
     return (Picture("final-loss", TITLE, caption, described, chart, cells, {"untrained": [{"at": data.untrained}]}),)
 
 
-def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
+def _rows(records: list[LaneRecord], answer: Answer, longest: int) -> list[Row]:
     rows: list[Row] = []
     if answer.interval is not None:
         rows.append({"part": "interval", "lr": answer.interval[0], "lr2": answer.interval[1]})
     if answer.stability_edge is not None:
         rows.append({"part": "edge", "lr": math.sqrt(math.prod(answer.stability_edge))})
     for lr in sorted({record.lane.lr for record in records}):
-        here = [record for record in records if record.lane.lr == lr and record.outcome.ended]
-        kept = [record for record in here if _final(record)]
+        ended = [record for record in records if record.lane.lr == lr and record.outcome.ended]
+        here = [r for r in ended if r.lane.total_steps == longest or r.outcome in _summary.LOST]
+        kept = [record for record in here if _final(record, longest)]
         centre = _means.mean(record.curve.final_valid_loss for record in kept)
         if centre is not None and len(kept) == len(here):
             rows.append({"part": "mean", "lr": lr, "value": centre})
@@ -85,9 +95,9 @@ def _rows(records: list[LaneRecord], answer: Answer) -> list[Row]:
     return rows
 
 
-def _final(record: LaneRecord) -> bool:
-    """Whether the lane's last loss is that of a trained model."""
-    return record.outcome.ended and record.outcome not in _summary.LOST
+def _final(record: LaneRecord, longest: int) -> bool:
+    """Whether the lane's last loss is that of a trained model, of the longest runs that there are."""
+    return record.lane.total_steps == longest and record.outcome.ended and record.outcome not in _summary.LOST
 
 
 def _note(answer: Answer) -> str:

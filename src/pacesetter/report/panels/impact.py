@@ -45,9 +45,9 @@ class Impact(NamedTuple):
 
 
 def data(study: StudyRecord) -> Impact | None:
-    """Every rate of every strategy."""
+    """Every rate of every strategy; nothing of a search, whose lengths differ and whose few full runs are no grid."""
     groups = study.strategies()
-    if not groups:
+    if not groups or study.problem is not None:
         return None
     best = {(row.optimizer, row.schedule): row.answer.best_tried for row in _summary.strategies(study)}
     strategies = []
