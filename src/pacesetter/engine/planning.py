@@ -42,7 +42,7 @@ FEWEST_STEPS = 3
 WORTH_ALL_THREADS = 1.3
 """All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
 other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
-WORTH_FOR_ONE_LANE = 1.05
+WORTH_FOR_ONE_LANE = 1.1
 """The same for a single lane, whose plain loop has all threads too: nothing else can be done with the other cores."""
 SIDE_BY_SIDE = 0.85
 """Share of its speed that a process keeps when there is one on every core: they share cache and memory."""
