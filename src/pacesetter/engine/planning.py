@@ -18,6 +18,7 @@ from pacesetter.engine.bundle import Bundle, start, train_at
 from pacesetter.engine.memory import budget, needs
 from pacesetter.engine.plan import ENGINES, PRECISIONS, Plan
 from pacesetter.engine.program import fresh_program
+from pacesetter.engine.scripted import WORTH_AFTER
 from pacesetter.engine.side_effects import side_effects
 from pacesetter.engine.traceless import threads, traceless
 from pacesetter.engine.vectorised import Vectorised
@@ -39,6 +40,8 @@ TIMED_SHARE, LEAST_TIMED, MOST_TIMED = 0.002, 0.03, 0.5
 """Each way is timed for this share of the seconds that all the work would take by it, within these bounds, after the
 steps that record it: the more there is to do, the more a wrong choice costs."""
 FEWEST_STEPS = 3
+SETTLED_SHARE = 0.02
+"""A stacked step is made a function of its own after some steps, which may take this share of all the work."""
 WORTH_ALL_THREADS = 1.3
 """All threads are used where they train this many times as fast as one. Less is not worth it: on a machine that does
 other work threads wait for each other: training was seen to take 2 to 8 times as long, with one thread no longer."""
@@ -280,6 +283,8 @@ class _Measuring:
                 self._memory.know(PRICE, first)
             each = self._train(bundle, 2) / 2
             whole = each * self._work.steps / way.lanes_per_chunk
+            if way.engine == "vectorised" and each * WORTH_AFTER < SETTLED_SHARE * whole:
+                self._train(bundle, WORTH_AFTER)
             steps = max(FEWEST_STEPS, int(min(max(TIMED_SHARE * whole, LEAST_TIMED), MOST_TIMED) / each))
             used = time.process_time()
             seconds = self._train(bundle, steps)

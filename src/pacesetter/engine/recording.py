@@ -95,6 +95,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         if any(tag in func.tags for tag in UNKNOWABLE):
             raise Unrecordable(f"the values of a tensor decide what is done next ({func})")
         self._draws |= torch.Tag.nondeterministic_seeded in func.tags
+        if args and _is_nothing(func, args[0], made):
+            self._known[made] = self._node(args[0])
+            return made
         node = self._graph.call_function(func, self._named(args), self._named(kwargs))
         if isinstance(made, torch.Tensor):
             self._known[made] = node
@@ -141,6 +144,15 @@ class _NoReading(TorchFunctionMode):
         if func in READ_VALUES:
             raise Unrecordable(f"the values of a tensor decide what is done next ({func.__name__})")
         return func(*args, **(kwargs or {}))
+
+
+def _is_nothing(func: Any, given: Any, made: Any) -> bool:
+    """Whether an operation gave back what it was given, in the same place and form: a view that changes nothing."""
+    both = isinstance(given, torch.Tensor) and isinstance(made, torch.Tensor)
+    if not both or func._schema.is_mutable or not made.numel():  # noqa: SLF001  # of torch's operations
+        return False
+    form, before = ((t.data_ptr(), t.shape, t.stride(), t.dtype, t.is_conj(), t.is_neg()) for t in (made, given))
+    return form == before
 
 
 def _has_effect(node: fx.Node) -> bool:

@@ -6,6 +6,7 @@ import torch
 
 from pacesetter.engine.compiling import NotCompiled, compiled
 from pacesetter.engine.recording import Recording, Unrecordable, record
+from pacesetter.engine.scripted import Scripted
 from pacesetter.engine.traceless import Randomness
 
 __all__ = ["Replays", "beside"]
@@ -56,7 +57,7 @@ class Replays:
                 return compiled(recording, leaves, threads)
             except NotCompiled as error:
                 self.why_not_compiled = str(error)
-        return recording
+        return Scripted(recording)
 
 
 def beside(function: Call, leaves: Leaves, new: bool) -> Recording | None:
