@@ -1,5 +1,7 @@
 """The model of loss against rate over several lengths: known bottoms, the drift, and how sure it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,25 @@ def test_noise_and_flatness_widen_the_interval() -> None:
         for sharp in (0.03, 1.0)
     ]
     assert widths[0] > 1.5 * widths[1]
+
+
+def test_what_a_seed_has_in_common_at_all_rates_says_nothing() -> None:
+    """Runs of a second seed that are all better or worse by the same change nothing, at the rates of both or at one."""
+    first = trials(-2, 0.5)
+    for again in (first[-3:], first[-2:-1]):
+        bottoms = []
+        for shift in (-0.3, 0.0, 0.3):
+            second = [replace(t, seed=1, value=t.value + shift) for t in again]
+            bottoms.append(Basin([*first, *second], TOTAL).valley(np.linspace(-4, 0, 9)))
+        assert np.allclose(bottoms[0], bottoms[1])
+        assert np.allclose(bottoms[2], bottoms[1])
+
+
+def test_a_bend_between_lengths_is_followed() -> None:
+    """The best rate falls a decade among short runs and then stays: full runs find it, and the drift is told late."""
+    made = []
+    for steps, places, bottom in ((10, np.arange(-5, 1.1, 0.5), -1.0), (90, np.array([-2.5, -2, -1.5]), -2.0),
+                                  (270, np.array([-2.5, -2, -1.5]), -2.0)):  # fmt: skip
+        made += [Trial(float(10**p), 0, steps, 1 + min(1.0, 0.3 * (p - bottom) ** 2), 2.0) for p in places]
+    assert np.log10(Basin(made, TOTAL).best) == pytest.approx(-2.0, abs=0.1)
+    assert Basin(made, TOTAL).drift < 0.5

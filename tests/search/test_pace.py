@@ -161,3 +161,18 @@ def test_full_runs_have_the_last_word_on_whether_anything_was_learned() -> None:
     assert (answer.lr, answer.interval) == (None, None)
     assert [finding.name for finding in answer.findings] == ["nothing-learned"]
     assert "no full run does" in answer.findings[0].text
+
+
+def test_a_bottom_below_the_full_runs_is_followed_before_a_second_seed() -> None:
+    """Where full runs get better downwards to the last of them, as where long training overfits, the search goes on."""
+
+    def end(lane: Lane) -> float:
+        bottom = -4.0 if lane.total_steps == TOTAL else -1.0  # no drift of short runs foretells it
+        return UNTRAINED - 1.8 / (1 + (np.log10(lane.lr) - bottom) ** 2)
+
+    known = searched(problem(), end)
+    full = [r.lane for r in known if r.lane.total_steps == TOTAL]
+    assert len({lane.lr for lane in full}) == 5
+    assert {lane.seed for lane in full} == {0}
+    assert Pace().suggest(problem(), known) == min(lane.lr for lane in full)
+    assert cost(known) <= 6

@@ -10,14 +10,15 @@ has one part for each:
   overfitting) the best rate falls tenfold when runs get ten times as long; where the limit is stability it stays. So
   with x = log10(rate) and t = log10(steps / total steps)
 
-      w(x, t) = g(x + drift * t) + e(x, t)
+      w(x, t) = g(x + shift(t)) + e(x, t)
 
-  where g is one valley for all lengths, the drift lies between 0 and 1, and e is what is special about a length.
-* Each run has its noise, part of it shared by the runs of a seed.
+  where g is one valley for all lengths, the shift is a line that bends once, as what moves the best rate among very
+  short runs says little of what moves it among longer ones, and e is what is special about a length.
+* Each run has its noise. What the runs of a seed have in common is taken off beforehand.
 
-g and e are Gaussian processes (Matern 5/2), and the drift is not chosen but weighed: each of a few values counts by
-how well the trials fit it. What comes out for t = 0 is a distribution over valleys, and each question is put to it:
-where is the bottom, which rates may be it, how much does a rate lose.
+g and e are Gaussian processes (Matern 5/2), and the two slopes of the shift, the drifts, are not chosen but weighed:
+each pair of a few values counts by how well the trials fit it. What comes out for t = 0 is a distribution over valleys,
+and each question is put to it: where is the bottom, which rates may be it, how much does a rate lose.
 
 The constants were chosen by replaying the search on the tasks of `benchmarks/find`, first for those of `TUNED_ON`, but
 with the figures of the others in sight: neither half is clean evidence of how it does elsewhere.
@@ -26,6 +27,7 @@ with the figures of the others in sight: neither half is clean evidence of how i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +40,21 @@ Floats = NDArray[np.float64]
 
 RESOLUTION = 0.03
 """Shares of the improvement well below this are alike, well above it count by their ratio."""
-DRIFTS = np.linspace(0.0, 1.0, 6)
-USUAL_DRIFT, SPREAD_OF_DRIFT = 0.5, 0.35
-"""Between the two causes of a drift; either is within a spread or two."""
+DRIFTS = np.linspace(-0.25, 1.25, 7)
+PAIRS = np.array(list(product(DRIFTS, DRIFTS)))
+BEND = -0.5
+"""log10 of the share of the full length at which the shift bends: a third."""
+USUAL_DRIFT, SPREAD_OF_DRIFT, LIKENESS = 0.5, 0.35, 0.4
+"""Of the drifts, and their correlation: between the two causes; either is within a spread or two. Over the sweeps of
+`benchmarks/find` they are 0.5, 0.3 to 0.4 and 0.4."""
+LEAST_WEIGHT = 1e-3
+"""Pairs of drifts that count for less are left out."""
 HEIGHT, WIDTH = 1.5, 1.0
 """Of the valley g: its size in units of w, and the decades over which it bends."""
-OWN_HEIGHT, OWN_WIDTH, OWN_LENGTHS = 0.5, 0.35, 0.7
+OWN_HEIGHT, OWN_WIDTH, OWN_LENGTHS = 0.6, 0.35, 0.7
 """Of e: its size, and over how many decades of rate and of length it is alike."""
-NOISE, NOISE_OF_SEED = 0.2, 0.05
-"""Of one run, and the part that the runs of a seed and length have in common."""
+NOISE = 0.2
+"""Of one run, beside what all runs of its seed have in common."""
 FLAT = 2.0
 """What is expected of w where nothing is known."""
 STEP = 0.05
@@ -74,14 +82,18 @@ def learned_at(trials: Sequence[Trial], total_steps: int) -> bool:
     return learned([trial for trial in trials if trial.steps == total_steps] or trials)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The valley under one drift: [trials] of its solution, and how much it counts."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """The valley under each pair of drifts that counts.
 
-    drift: float
-    weight: float
-    factor: Floats
-    solution: Floats
+    drifts: [parts, 2]. weights: [parts], of sum 1. factors: [parts, trials, trials], Cholesky's, of the covariance of
+    the trials. solutions: [parts, trials].
+    """
+
+    drifts: Floats
+    weights: Floats
+    factors: Floats
+    solutions: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +127,7 @@ class Basin:
     @cached_property
     def shares(self) -> Floats:
         """[trials], the share of its length's improvement that each gives up, from 0 to 1."""
-        values = np.array([trial.value for trial in self.trials])
+        values = self._aligned
         before = np.array([trial.untrained for trial in self.trials])
         known = before[np.isfinite(before)]
         shares = np.ones(len(values))
@@ -128,39 +140,55 @@ class Basin:
         return shares
 
     @cached_property
+    def _aligned(self) -> Floats:
+        """[trials], their values, those of other seeds moved to where the first seed's are at the rates of both.
+
+        What a seed has in common at all rates, half of its noise or more, says nothing of which rate is better.
+        """
+        values = np.array([trial.value for trial in self.trials])
+        seeds = np.array([trial.seed for trial in self.trials])
+        moved = values.copy()
+        for length in np.unique(self._lengths):
+            here = np.isfinite(values) & (self._lengths == length)
+            first, *others = sorted(np.unique(seeds[here]), key=lambda seed: -(here & (seeds == seed)).sum()) or [0]
+            known = dict(zip(self.places[here & (seeds == first)], values[here & (seeds == first)], strict=True))
+            for seed in others:
+                own = here & (seeds == seed)
+                gaps = [v - known[x] for x, v in zip(self.places[own], values[own], strict=True) if x in known]
+                moved[own] -= np.mean(gaps) if gaps else 0.0
+        return moved
+
+    @cached_property
     def _warped(self) -> Floats:
         return np.log1p(self.shares / RESOLUTION) - FLAT
 
     @cached_property
-    def _parts(self) -> list[_Part]:
-        seeds = np.array([trial.seed for trial in self.trials])
-        alike = (seeds[:, None] == seeds) & (self._lengths[:, None] == self._lengths)
-        found = []
-        own = (NOISE**2 + 1e-9) * np.eye(len(seeds)) + NOISE_OF_SEED**2 * alike
-        for drift in DRIFTS:
-            covariance = _covariance(drift, self.places, self._lengths, self.places, self._lengths)
-            factor = np.linalg.cholesky(covariance + own)
-            solution = np.linalg.solve(factor.T, np.linalg.solve(factor, self._warped))
-            fits = -0.5 * self._warped @ solution - np.log(np.diag(factor)).sum()
-            usual = -0.5 * ((drift - USUAL_DRIFT) / SPREAD_OF_DRIFT) ** 2
-            found.append((drift, fits + usual, factor, solution))
-        top = max(weight for _, weight, _, _ in found)
-        total = sum(np.exp(weight - top) for _, weight, _, _ in found)
-        return [_Part(drift, float(np.exp(weight - top) / total), *rest) for drift, weight, *rest in found]
+    def _parts(self) -> _Parts:
+        count = len(self.trials)
+        here = self.places, self._lengths
+        # Runs of one length do not depend on the drift.
+        drifts = PAIRS if len(np.unique(self._lengths)) > 1 else PAIRS[[len(PAIRS) // 2]]
+        factors = np.linalg.cholesky(_covariance(drifts, *here, *here) + NOISE**2 * np.eye(count))
+        warped = np.broadcast_to(self._warped[:, None], (len(drifts), count, 1))
+        whitened = np.linalg.solve(factors, warped)
+        solutions = np.linalg.solve(factors.transpose(0, 2, 1), whitened)[..., 0]
+        fits = -0.5 * (whitened**2).sum((1, 2)) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+        weights = fits + _usual(drifts)
+        weights = np.exp(weights - weights.max())
+        kept = weights > LEAST_WEIGHT
+        return _Parts(drifts[kept], weights[kept] / weights[kept].sum(), factors[kept], solutions[kept])
 
     @property
     def drift(self) -> float:
-        """Decades by which the best rate falls when runs get ten times as long."""
-        return sum(part.weight * part.drift for part in self._parts)
+        """Decades by which the best rate falls when runs get ten times as long, towards the full length."""
+        return float(self._parts.weights @ self._parts.drifts[:, 1])
 
     def valley(self, places: Floats, steps: int | None = None) -> Floats:
         """[places], the expected w at log10 of rates, for runs of `steps` (the full length)."""
         lengths = np.full(len(places), 0.0 if steps is None else np.log10(steps / self.total_steps))
-        found = np.zeros(len(places))
-        for part in self._parts:
-            found += part.weight * (
-                _covariance(part.drift, places, lengths, self.places, self._lengths) @ part.solution
-            )
+        parts = self._parts
+        across = _covariance(parts.drifts, places, lengths, self.places, self._lengths)
+        found: Floats = parts.weights @ (across @ parts.solutions[..., None])[..., 0]
         return found + FLAT
 
     def bottom(self, steps: int | None = None, low: float = -np.inf, high: float = np.inf) -> float:
@@ -177,16 +205,16 @@ class Basin:
         """[count, places], valleys of the full length as they may be; the same at each call."""
         chance = np.random.default_rng(0)
         lengths = np.zeros(len(places))
-        counts = chance.multinomial(count, [part.weight for part in self._parts])
+        counts = chance.multinomial(count, self._parts.weights)
         drawn = []
-        for part, number in zip(self._parts, counts, strict=True):
-            if number:
-                across = _covariance(part.drift, places, lengths, self.places, self._lengths)
-                inner = np.linalg.solve(part.factor, across.T)
-                own = _covariance(part.drift, places, lengths, places, lengths) - inner.T @ inner
-                values, vectors = np.linalg.eigh(own)
-                spread = vectors * np.sqrt(np.clip(values, 0.0, None))
-                drawn.append(across @ part.solution + chance.standard_normal((number, len(places))) @ spread.T)
+        for k in np.flatnonzero(counts):
+            parts, drifts = self._parts, self._parts.drifts[[k]]
+            across = _covariance(drifts, places, lengths, self.places, self._lengths)[0]
+            inner = np.linalg.solve(parts.factors[k], across.T)
+            own = _covariance(drifts, places, lengths, places, lengths)[0] - inner.T @ inner
+            values, vectors = np.linalg.eigh(own)
+            spread = vectors * np.sqrt(np.clip(values, 0.0, None))
+            drawn.append(across @ parts.solutions[k] + chance.standard_normal((counts[k], len(places))) @ spread.T)
         return np.concatenate(drawn) + FLAT
 
     def bottoms(self, low: float, high: float) -> Floats:
@@ -203,9 +231,24 @@ class Basin:
         return good[int(np.argmin(self.valley(np.log10(good))))] if good else None
 
 
-def _covariance(drift: float, x: Floats, t: Floats, other_x: Floats, other_t: Floats) -> Floats:
-    """[x, other_x], of w between rates and lengths."""
-    valley = _matern((x + drift * t)[:, None] - (other_x + drift * other_t), WIDTH)
+def _usual(drifts: Floats) -> Floats:
+    """[parts], log of how usual pairs of drifts are."""
+    early, late = ((drifts - USUAL_DRIFT) / SPREAD_OF_DRIFT).T
+    found: Floats = -0.5 * (early**2 + late**2 - 2 * LIKENESS * early * late) / (1 - LIKENESS**2)
+    return found
+
+
+def _shift(drifts: Floats, t: Floats) -> Floats:
+    """[parts, t], decades between the best rate at lengths and the one at the full length."""
+    early, late = drifts.T[..., None]
+    found: Floats = late * np.maximum(t, BEND) + early * np.minimum(t - BEND, 0.0)
+    return found
+
+
+def _covariance(drifts: Floats, x: Floats, t: Floats, other_x: Floats, other_t: Floats) -> Floats:
+    """[parts, x, other_x], of w between rates and lengths."""
+    here, there = x + _shift(drifts, t), other_x + _shift(drifts, other_t)
+    valley = _matern(here[:, :, None] - there[:, None, :], WIDTH)
     own = _matern(x[:, None] - other_x, OWN_WIDTH) * np.exp(-np.abs(t[:, None] - other_t) / OWN_LENGTHS)
     return HEIGHT**2 * valley + OWN_HEIGHT**2 * own
 

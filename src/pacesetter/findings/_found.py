@@ -28,6 +28,8 @@ __all__ = ["Found", "found"]
 
 Floats = NDArray[np.float64]
 
+FAR = 1.5
+"""Of w, see `_basin`: a tenth of the improvement given up."""
 FINE = 6
 """Significant digits of a rate that is claimed."""
 
@@ -132,11 +134,25 @@ def _limits(known: Found) -> tuple[float, float]:
     return float(np.log10(min(rates))), float(np.log10(high))
 
 
+def _valley(known: Found) -> tuple[float, float]:
+    """log10 of the rates around the best, within the limits, up to one that is expected to be bad.
+
+    Loss against rate is one valley: a bottom beyond a rate that is bad is noise.
+    """
+    assert known.basin is not None
+    assert known.best is not None
+    low, high = _limits(known)
+    best = float(np.log10(known.best))
+    grid = known.basin.grid
+    bad = grid[known.basin.valley(grid) > FAR]
+    return float(max([low, *bad[bad < best]])), float(min([high, *bad[bad > best]]))
+
+
 def _interval(known: Found) -> tuple[float, float] | None:
     assert known.basin is not None
     assert known.best is not None
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(known.basin.bottoms(*_limits(known)), [tail, 1 - tail])
+    low, high = np.quantile(known.basin.bottoms(*_valley(known)), [tail, 1 - tail])
     # The best run is in its own interval, also where the valley's bottom is elsewhere.
     ends = min(10**low, known.best), max(10**high, known.best)
     return float(f"{ends[0]:.{FINE}g}"), float(f"{ends[1]:.{FINE}g}")

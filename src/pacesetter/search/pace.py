@@ -2,14 +2,14 @@
 
 1. *Look*: rates half a decade apart, each a whole run of a 27th of the length. Where the best lies at an end of the
    range, the range is widened.
-2. *Narrow*: three rates around what is then expected to be best at a third of the length. Two lengths tell how far the
+2. *Narrow*: three rates around what is then expected to be best at a ninth of the length. Two lengths tell how far the
    best rate moves when runs get longer (`findings._basin` has the model).
 3. *Verify*: full runs at the expected best rate and half a decade to each side. The search goes on to a side while the
    best full run lies at its end, then to the bottom of the valley between full runs, and ends with a second seed of the
    best.
 
-A quick search ends after the second step: it is a look, and nothing is verified. With a larger budget further seeds of
-the best rates follow.
+A quick search ends after the second step, which it makes at a third of the length, as no full run corrects it: it is a
+look, and nothing is verified. With a larger budget further seeds of the best rates follow.
 """
 
 import math
@@ -27,14 +27,15 @@ from pacesetter.textform import format_call
 
 __all__ = ["STRATEGY", "Pace"]
 
-SHARES = (27, 3)
-"""The short runs are these parts of the full length: the look has to be cheap, and what follows it near enough to the
-full length to tell how far the best rate still moves."""
+LOOK, NARROW, NARROW_OF_QUICK = 27, 9, 3
+"""The short runs are these parts of the full length. The cheaper they are, the more full runs there are: with a third
+there is none left to go on to a side with. Without full runs a third is near enough to the full length to tell how far
+the best rate still moves."""
 APART = 0.5
 """Decades between the rates of the first look and of the full runs: half the width of a usual valley."""
-AROUND = (-0.75, -0.25, 0.25)
-"""Decades from the expected best of the rates that are narrowed down to, more of them below: the look favours high
-rates, as there is no time for low ones in a short run."""
+AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.75, -0.25, 0.25)
+"""Decades from the expected best of the rates that are narrowed down to; for the longer runs more of them below: the
+look favours high rates, as there is no time for low ones in a short run."""
 FINEST = 0.15
 """Decades: rates closer than this are not told apart by a full run each."""
 WIDER = 3.0
@@ -68,7 +69,7 @@ class Pace:
         """What it is going to cost, in full trainings."""
         short = self._lengths(problem)
         look = len(_spread(problem)) * short[0] if short else 0
-        narrow = len(AROUND) * short[1] if len(short) > 1 else 0
+        narrow = len(_around(problem)) * short[1] if len(short) > 1 else 0
         budget = self._budget(problem)
         return min((look + narrow) / problem.total_steps, budget) if problem.quick else budget
 
@@ -90,7 +91,8 @@ class Pace:
 
     def _lengths(self, problem: Problem) -> list[int]:
         """The lengths of short runs, ascending, those that differ and are shorter than half a full run."""
-        wanted = (permitted(problem, max(1 / share, FEWEST_STEPS / problem.total_steps)) for share in SHARES)
+        shares = (LOOK, NARROW_OF_QUICK if problem.quick else NARROW)
+        wanted = (permitted(problem, max(1 / share, FEWEST_STEPS / problem.total_steps)) for share in shares)
         return [steps for steps in dict.fromkeys(wanted) if steps <= problem.total_steps / 2]
 
     def _steps(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
@@ -101,7 +103,7 @@ class Pace:
             if len(short) > 1:
                 first = [trial for trial in trials if trial.steps == short[0]]
                 middle = _expected(problem, first, short[1])
-                yield (_at(problem, middle + away, short[1]) for away in AROUND)
+                yield (_at(problem, middle + away, short[1]) for away in _around(problem))
         else:
             yield (lane(problem, rate) for rate in _spread(problem, 2 * APART))
         if not problem.quick:
@@ -119,11 +121,15 @@ class Pace:
         full = [trial for trial in trials if trial.steps == total]
         if not learned(full):
             return
-        # One more run must leave room for the second seed of the best.
-        if sum(t.steps for t in trials) / total + 2 <= self._budget(problem) + 1e-9 or len({t.seed for t in full}) > 1:
+        left = self._budget(problem) - sum(trial.steps for trial in trials) / total
+        if len({trial.seed for trial in full}) > 1 or left >= (1 if _at_the_low_end(problem, trials) else 2) - 1e-9:
             yield (_at(problem, place, total) for place in _better(problem, trials))
         yield _warmed(problem, trials)
         yield _more_seeds(problem, trials)
+
+
+def _around(problem: Problem) -> tuple[float, ...]:
+    return AROUND_OF_QUICK if problem.quick else AROUND
 
 
 def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
@@ -164,6 +170,15 @@ def _expected(problem: Problem, trials: Sequence[Trial], steps: int) -> float:
     if not learned(trials):
         return float(np.log10(max((trial.lr for trial in ended), default=problem.low)))
     return Basin(trials, problem.total_steps).bottom(steps)
+
+
+def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
+    """Whether the best full run is the lowest: then one below comes before a second seed.
+
+    Not so at the high end, where the next seed may diverge.
+    """
+    lowest = min(trial.lr for trial in trials if trial.steps == problem.total_steps)
+    return _best_rate(problem, trials) == lowest
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
