@@ -20,7 +20,7 @@ means of every sweep. `benchmarks/_compare.py OLD.json NEW.json` prints two resu
 
 `--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes hours the first time: the full runs
 that searches ask for are kept in a folder for temporary files, and every search that asks for one pays for it all the
-same. Without `--method`, `find` and `find --quick` are asked; `--method grid --peers` asks the peers alone.
+same. Without `--method`, `find`, `find --quick` and the range test are asked; `--method grid --peers` asks the peers alone.
 """
 
 import argparse
@@ -71,7 +71,7 @@ OURS: dict[str, Method] = {
     "range-test": found_by(quick=True, strategy="range_test"),
 }
 METHODS = OURS | PEERS
-DEFAULT = ("find", "find-quick")
+DEFAULT = ("find", "find-quick", "range-test")
 
 
 def plain_seconds(task: Task, optimizer: str, schedule: str) -> float:
