@@ -203,6 +203,12 @@ def test_overfitting_is_told_from_instability(lane: LaneMaker, study: StudyMaker
     )
 
 
+def test_a_single_evaluation_tells_no_rise(lane: LaneMaker, study: StudyMaker) -> None:
+    """A lane evaluated once, after its last update, above the untrained loss: both causes are named."""
+    over = lane(1e-2, outcome=Outcome.DIVERGED, valid=[0.7, 2.0], train=list(np.linspace(0.7, 0.0025, 100)))
+    assert "batch normalization" in reason_of(findings.judge(study([over])).lanes[0])
+
+
 @pytest.mark.parametrize("rising", [True, False])
 def test_a_short_run_is_not_blamed_on_overfitting_alone(lane: LaneMaker, study: StudyMaker, rising: bool) -> None:
     """A validation loss that jumped at once and comes down, or few steps: normalization may not have settled."""

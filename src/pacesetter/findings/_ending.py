@@ -49,7 +49,8 @@ def memorized(curve: Curve) -> bool:
     half = len(trained) // 2
     if curve.steps < SETTLED_STEPS or not len(trained):
         return False
-    return bool(trained.min() < curve.untrained_loss or trained[half:].mean() >= trained[:half].mean())
+    rises = half > 0 and trained[half:].mean() >= trained[:half].mean()
+    return bool(trained.min() < curve.untrained_loss or rises)
 
 
 def worse_than_untrained(curve: Curve) -> str:
