@@ -20,7 +20,8 @@ means of every sweep. `benchmarks/_compare.py OLD.json NEW.json` prints two resu
 
 `--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes hours the first time: the full runs
 that searches ask for are kept in a folder for temporary files, and every search that asks for one pays for it all the
-same. Without `--method`, `find`, `find --quick` and the range test are asked; `--method grid --peers` asks the peers alone.
+same. Without `--method`, `find`, `find --quick` and the range test are asked; `--method grid --peers` asks the grid and
+the peers.
 """
 
 import argparse

@@ -183,7 +183,8 @@ class Trial:
     """What one lane says of its rate: how it ended after `steps` updates, a whole run of that length.
 
     value: what the problem wants small; infinite where the lane diverged. untrained: the same before training, NaN
-    where it was not measured.
+    where it was not measured. unrest: how far it jumped about between evaluations in the second half of the run, beside
+    what steady rising or falling explains: one standard deviation; NaN where that half has fewer than three.
     """
 
     lr: float
@@ -191,6 +192,7 @@ class Trial:
     steps: int
     value: float
     untrained: float
+    unrest: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,14 @@ class Problem:
     def trials(self, known: "Iterable[LaneRecord]") -> list[Trial]:
         """What the lanes of this optimizer and schedule say that came to an end of their own, in their order."""
         return [
-            Trial(record.lane.lr, record.lane.seed, record.lane.total_steps, self._end(record), self._start(record))
+            Trial(
+                record.lane.lr,
+                record.lane.seed,
+                record.lane.total_steps,
+                self._end(record),
+                self._start(record),
+                _unrest(self._values(record)),
+            )
             for record in known
             if record.lane.strategy == (self.optimizer, self.schedule)
             and record.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
@@ -259,6 +268,12 @@ class Problem:
         """The problem that `to_json` gave, also after JSON made lists of its tuples."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)
+
+
+def _unrest(values: Floats) -> float:
+    """The standard deviation of what is left of the later half when its slope is taken off, by second differences."""
+    bends = np.diff(values[len(values) // 2 :], 2)
+    return float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) else float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,15 +168,17 @@ def test_a_constant_loss_is_an_answer():
     assert found.lr is None
 
 
-def test_labels_drawn_by_chance_are_not_learned():
-    """Short runs get the classes' shares right, full ones learn the labels by heart: no rate is given."""
-    chance = torch.Generator().manual_seed(2)
+@pytest.mark.parametrize(("seed", "metric"), [(2, None), (2, "accuracy"), (3, "accuracy"), (4, "accuracy")])
+def test_labels_drawn_by_chance_are_not_learned(seed, metric):
+    """Short runs get the classes' shares right, and of a few accuracies some are better by chance: no rate is given."""
+    chance = torch.Generator().manual_seed(seed)
     inputs, labels = torch.randn(400, 4, generator=chance), torch.randint(0, 4, (400,), generator=chance)
     task = ps.Task(
         model=lambda: torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4)),
         loss=torch.nn.functional.cross_entropy, train=(inputs, labels), batch_size=16, steps=135,
+        metrics={"accuracy": ps.accuracy},
     )  # fmt: skip
-    found = ps.find(task, **HERE)
+    found = ps.find(task, metric=metric, **HERE)
     assert found.lr is None
     assert names(found) == {"nothing-learned"}
 

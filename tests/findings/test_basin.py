@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacesetter.findings._basin import Basin, learned
-from pacesetter.records import Trial
+from pacesetter.findings._basin import Basin, learned, learned_at
+from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, Trial
 
 TOTAL = 270
 
@@ -102,3 +102,33 @@ def test_a_bend_between_lengths_is_followed() -> None:
         made += [Trial(float(10**p), 0, steps, 1 + min(1.0, 0.3 * (p - bottom) ** 2), 2.0) for p in places]
     assert np.log10(Basin(made, TOTAL).best) == pytest.approx(-2.0, abs=0.1)
     assert Basin(made, TOTAL).drift < 0.5
+
+
+def test_only_what_every_seed_of_a_rate_learned_is_learned() -> None:
+    """Of full runs, those under several seeds have the last word; a rate that lost one has none."""
+
+    def ends(lr: float, *values: float) -> list[Trial]:
+        return [Trial(lr, seed, TOTAL, value, 2.0) for seed, value in enumerate(values)]
+
+    assert learned_at(ends(0.1, 1.5), TOTAL)
+    assert not learned_at([*ends(0.1, 1.5, 2.1), *ends(0.2, 1.6)], TOTAL)
+    assert learned_at([*ends(0.1, 1.5, 1.6), *ends(0.2, 2.2)], TOTAL)
+    assert learned_at([*ends(0.1, 1.5, float("inf")), *ends(0.05, 1.6)], TOTAL)
+
+
+def test_a_gain_within_what_runs_jump_about_by_is_none() -> None:
+    """A value that jumps by 0.1 between evaluations has not improved by 0.3, and has by 0.5."""
+    assert not learned([Trial(0.1, 0, TOTAL, 1.7, 2.0, unrest=0.1)])
+    assert learned([Trial(0.1, 0, TOTAL, 1.5, 2.0, unrest=0.1)])
+    assert learned([Trial(0.1, 0, TOTAL, 1.7, 2.0)])
+
+
+def test_unrest_is_what_a_slope_does_not_explain() -> None:
+    """A steady fall has none; noise about it has its own standard deviation."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 2000)
+    steady = np.linspace(3, 1, 2000)
+    for values, expected in ((steady, 0.0), (steady + noise, 0.1)):
+        curve = Curve(eval_steps=np.arange(2000), valid_loss=values)
+        record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
+        (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
+        assert trial.unrest == pytest.approx(expected, abs=0.01)

@@ -64,22 +64,34 @@ BEYOND = 0.5
 SAMPLES = 2000
 LEARNED_SHARE = 0.01
 """Less improvement than this share of the untrained value is none; see `_group`."""
+BEYOND_CHANCE = 4.0
+"""Nor is one of fewer standard deviations of what a run jumps about by: the best of a few runs is two by chance."""
 
 
 def learned(trials: Sequence[Trial]) -> bool:
     """Whether any of the trials improved on the untrained model; where that was not measured, whether any ended."""
     ended = [trial for trial in trials if np.isfinite(trial.value)]
-    gains = [
-        trial.untrained - trial.value > LEARNED_SHARE * abs(trial.untrained)
-        for trial in ended
-        if np.isfinite(trial.untrained)
-    ]
+    known = [trial for trial in ended if np.isfinite(trial.untrained)]
+    unrest = [trial.unrest for trial in ended if np.isfinite(trial.unrest)]
+    chance = BEYOND_CHANCE * float(np.median(unrest)) if unrest else 0.0
+    gains = [t.untrained - t.value > max(LEARNED_SHARE * abs(t.untrained), chance) for t in known]
     return any(gains) if gains else bool(ended)
 
 
 def learned_at(trials: Sequence[Trial], total_steps: int) -> bool:
-    """Whether anything was learned as far as is known: full runs have the last word, as longer training may undo it."""
-    return learned([trial for trial in trials if trial.steps == total_steps] or trials)
+    """Whether anything was learned as far as is known.
+
+    Full runs have the last word, as longer training may undo it, and of those the rates that have several seeds and
+    lost none: what chance gives under one seed it takes under the next, so every seed of a rate must have learned.
+    """
+    rates: dict[float, list[Trial]] = {}
+    for trial in trials:
+        if trial.steps == total_steps:
+            rates.setdefault(trial.lr, []).append(trial)
+    again = [own for own in rates.values() if len(own) > 1 and all(np.isfinite(trial.value) for trial in own)]
+    if again:
+        return any(all(learned([trial]) for trial in own) for own in again)
+    return learned([trial for own in rates.values() for trial in own] or trials)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
