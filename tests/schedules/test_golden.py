@@ -168,7 +168,10 @@ def test_kind_is_the_most_specific(text, kind):
 def test_names():
     """These are the names; each is exported and makes a schedule of that name."""
     assert schedules.names() == [
-        "constant", "linear", "sweep", "warmup", "cosine", "step", "exponential", "triangular", "plateau",
+        "constant", "cooldown", "linear", "sweep", "warmup", "polynomial", "cosine", "cosine_restarts", "flat_cosine",
+        "exponential", "multistep", "piecewise", "step", "anytime", "inverse_sqrt", "inverse_time", "noam", "power",
+        "tanh", "chebyshev", "rex", "exp_range", "triangular", "triangular2", "one_cycle", "wsd", "greedy", "plateau",
+        "function",
     ]  # fmt: skip
     assert set(schedules.names()) < set(schedules.__all__)
     assert all(getattr(schedules, name).__name__ == name for name in schedules.names())

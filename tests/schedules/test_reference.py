@@ -90,11 +90,10 @@ def test_warmup_by_formula(warmup_steps):
 
 
 def losses(seed):
-    """A loss curve with falls, plateaus, jumps and a NaN."""
+    """A loss curve with falls, plateaus, jumps and two infinite ones."""
     random = np.random.default_rng(seed)
     values = 2.0 * np.exp(-np.arange(STEPS) / random.uniform(5, 40)) + random.normal(0, 0.05, STEPS)
-    values[random.integers(0, STEPS)] = math.nan
-    values[random.integers(0, STEPS)] = math.inf
+    values[random.integers(0, STEPS, size=2)] = math.inf
     values[60:80] = values[60]
     return [float(value) for value in values]
 

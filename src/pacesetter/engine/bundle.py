@@ -241,8 +241,10 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
         if goal < bundle.total_steps:
             parts.append(Part(lane, curve, Outcome.RUNNING))
             if found is not None:
+                # A loss that is no number is no improvement either.
+                told = np.nan_to_num(float(found.loss[i]), nan=np.inf, posinf=np.inf, neginf=-np.inf)
                 bundle.controls[i] = bundle.schedules[i].update(
-                    bundle.controls[i], float(found.loss[i]), goal, bundle.total_steps
+                    bundle.controls[i], float(told), goal, bundle.total_steps
                 )
         else:
             outcome, message = ended(curve.final_valid_loss, bundle.untrained[i], bundle.spread[i])

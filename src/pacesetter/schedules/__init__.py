@@ -13,27 +13,57 @@ the span, and held. One family lives in each file; what is in a family's `__all_
 
 # ruff: noqa: F403 (a family's `__all__` is the one place where its names are listed)
 from pacesetter import textform
-from pacesetter.schedules import controllers, cosines, cycles, exponentials, flat, ramps, stairs
+from pacesetter.schedules import (
+    budgets,
+    controllers,
+    cosines,
+    cycles,
+    exponentials,
+    flat,
+    functions,
+    inverses,
+    phases,
+    polynomials,
+    ramps,
+    stairs,
+    tangents,
+)
 from pacesetter.schedules._base import Schedule
 from pacesetter.schedules._pieces import Controller, Piece
+from pacesetter.schedules.budgets import *
 from pacesetter.schedules.controllers import *
 from pacesetter.schedules.cosines import *
 from pacesetter.schedules.cycles import *
 from pacesetter.schedules.exponentials import *
 from pacesetter.schedules.flat import *
+from pacesetter.schedules.functions import *
+from pacesetter.schedules.inverses import *
+from pacesetter.schedules.phases import *
+from pacesetter.schedules.polynomials import *
 from pacesetter.schedules.ramps import *
 from pacesetter.schedules.stairs import *
+from pacesetter.schedules.tangents import *
 
 __all__ = ["Controller", "Piece", "Schedule", "names", "parse"]
+__all__ += budgets.__all__
 __all__ += controllers.__all__
 __all__ += cosines.__all__
 __all__ += cycles.__all__
 __all__ += exponentials.__all__
 __all__ += flat.__all__
+__all__ += functions.__all__
+__all__ += inverses.__all__
+__all__ += phases.__all__
+__all__ += polynomials.__all__
 __all__ += ramps.__all__
 __all__ += stairs.__all__
+__all__ += tangents.__all__
 
-_FAMILIES = (flat, ramps, cosines, stairs, exponentials, cycles, controllers)
+# In the order in which people look: flat, down, down for ever, up and down, whole trainings, what reacts, your own.
+_FAMILIES = (
+    flat, ramps, polynomials, cosines, exponentials, stairs, inverses, tangents, budgets,
+    cycles, phases, controllers, functions,
+)  # fmt: skip
 _REGISTRY: dict[str, type[Schedule]] = {name: getattr(family, name) for family in _FAMILIES for name in family.__all__}
 
 

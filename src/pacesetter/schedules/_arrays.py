@@ -27,14 +27,26 @@ class Namespace(Protocol):
     def cos(self, x: Any) -> Any:
         """Cosine of `x` in radians."""
 
+    def tanh(self, x: Any) -> Any:
+        """Hyperbolic tangent of `x`."""
+
     def abs(self, x: Any) -> Any:
         """Distance of `x` from 0."""
+
+    def mod(self, x: Any, n: int) -> Any:
+        """What is left of `x` when all whole `n` are taken off; exact, also for whole numbers of single precision."""
+
+    def log(self, x: Any) -> Any:
+        """Natural logarithm of `x`."""
 
     def power(self, base: float, x: Any) -> Any:
         """`base` to the power of `x`."""
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """`a` where `condition` holds, else `b`."""
+
+    def array(self, values: Any, x: Any) -> Any:
+        """A numpy array as an array of the kind of `x`."""
 
 
 class _Floats:
@@ -53,8 +65,20 @@ class _Floats:
         return math.cos(x)
 
     @staticmethod
+    def tanh(x: float) -> float:
+        return math.tanh(x)
+
+    @staticmethod
     def abs(x: float) -> float:
         return abs(x)
+
+    @staticmethod
+    def mod(x: float, n: int) -> float:
+        return x % n
+
+    @staticmethod
+    def log(x: float) -> float:
+        return math.log(x)
 
     @staticmethod
     def power(base: float, x: float) -> float:
@@ -64,31 +88,46 @@ class _Floats:
     def where(condition: bool, a: float, b: float) -> float:
         return a if condition else b
 
-
-class _Numpy:
     @staticmethod
-    def clip(x: Any, low: float, high: float) -> Any:
-        return np.clip(x, low, high)
+    def array(values: Any, x: float) -> float:
+        return float(values)
 
-    @staticmethod
-    def floor(x: Any) -> Any:
-        return np.floor(x)
 
-    @staticmethod
-    def cos(x: Any) -> Any:
-        return np.cos(x)
+class _Arrays:
+    """Arrays of numpy, or of a library that has its functions under the same names."""
 
-    @staticmethod
-    def abs(x: Any) -> Any:
-        return np.abs(x)
+    def __init__(self, module: Any) -> None:
+        self.module = module
 
-    @staticmethod
-    def power(base: float, x: Any) -> Any:
-        return np.power(base, x)
+    def clip(self, x: Any, low: float, high: float) -> Any:
+        return self.module.clip(x, low, high)
 
-    @staticmethod
-    def where(condition: Any, a: Any, b: Any) -> Any:
-        return np.where(condition, a, b)
+    def floor(self, x: Any) -> Any:
+        return self.module.floor(x)
+
+    def cos(self, x: Any) -> Any:
+        return self.module.cos(x)
+
+    def tanh(self, x: Any) -> Any:
+        return self.module.tanh(x)
+
+    def abs(self, x: Any) -> Any:
+        return self.module.abs(x)
+
+    def mod(self, x: Any, n: int) -> Any:
+        return self.module.mod(x, n)
+
+    def log(self, x: Any) -> Any:
+        return self.module.log(x)
+
+    def power(self, base: float, x: Any) -> Any:
+        return self.module.power(base, x)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return self.module.where(condition, a, b)
+
+    def array(self, values: Any, x: Any) -> Any:
+        return self.module.asarray(values)
 
 
 class _Torch:
@@ -107,8 +146,20 @@ class _Torch:
         return x.cos()
 
     @staticmethod
+    def tanh(x: Any) -> Any:
+        return x.tanh()
+
+    @staticmethod
     def abs(x: Any) -> Any:
         return x.abs()
+
+    @staticmethod
+    def mod(x: Any, n: int) -> Any:
+        return x % n
+
+    @staticmethod
+    def log(x: Any) -> Any:
+        return x.log()
 
     @staticmethod
     def power(base: float, x: Any) -> Any:
@@ -118,9 +169,13 @@ class _Torch:
     def where(condition: Any, a: Any, b: Any) -> Any:
         return sys.modules["torch"].where(condition, a, b)
 
+    @staticmethod
+    def array(values: Any, x: Any) -> Any:
+        return x.new_tensor(values)
+
 
 FLOATS: Namespace = _Floats()
-_NUMPY: Namespace = _Numpy()
+_NUMPY: Namespace = _Arrays(np)
 _TORCH: Namespace = _Torch()
 
 

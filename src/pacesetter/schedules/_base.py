@@ -4,6 +4,7 @@ A schedule is a frozen value. Nothing in it counts steps: the step is an argumen
 has seen so far lies in a state that the caller keeps.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,16 +78,31 @@ class Schedule(ABC):
         return float(value) if xp is FLOATS else value
 
     @final
+    def momentum_at(self, step: Any, total_steps: int) -> Any:
+        """The momentum of update `step` where a piece cycles it, as `one_cycle(momentum=[0.85, 0.95])` does; else None.
+
+        The arguments and errors are those of a call. Before and after that piece its momentum is held.
+        """
+        k, xp = kind_of(step)
+        value = self._momentum(k, self._steps(_checked_total(total_steps)), xp)
+        return float(value) if xp is FLOATS and value is not None else value
+
+    @final
     def update(self, state: State, metric: float, step: float, total_steps: int) -> State:
         """The state after `metric` was measured; `step` is the number of updates made so far. `state` is not changed.
 
-        In a chain only the piece that the next update belongs to hears of the metric.
+        In a chain only the piece that the next update belongs to hears of the metric. Raises InputError for a metric
+        that is NaN: it is neither better nor worse than any other, so no rate can follow from it.
         """
         k, xp = kind_of(step)
         if xp is not FLOATS:
             raise InputError(f"`step` must be one number for an update, got {type(step).__name__}")
+        value = float(metric)
+        if math.isnan(value):
+            what = "`metric` must be a number to compare by, got metric=nan"
+            raise InputError(f"{what} at step {k:g}: the training has most likely diverged; lower its rate")
         try:
-            return self._observe(state, float(metric), k, self._steps(_checked_total(total_steps)))
+            return self._observe(state, value, k, self._steps(_checked_total(total_steps)))
         except KeyError:
             raise _foreign_state(self, state) from None
 
@@ -134,6 +150,15 @@ class Schedule(ABC):
     def _observe(self, state: State, metric: float, k: float, n: int) -> State:
         """The state after `metric` at its own step `k`, when it is `n` steps long."""
         return state
+
+    def _momentum(self, k: Any, n: int, xp: Namespace) -> Any:
+        """The momentum at its own step `k`, when it is `n` steps long; None where it cycles none."""
+        return None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether in a chain it begins at the factor that the piece before it ended with, instead of at the peak."""
+        return False
 
     def _inside(self, n: int) -> list[tuple["Schedule", int]]:
         """The pieces it is made of and their lengths when it is `n` steps long; InputError when they do not fit."""
@@ -193,18 +218,40 @@ class Chain(Schedule):
     def _inside(self, n: int) -> list[tuple[Schedule, int]]:
         return list(zip(self.pieces, self._lengths(n), strict=True))
 
+    @property
+    def _goes_on(self) -> bool:
+        return self.pieces[0]._goes_on
+
     def _at(self, state: Mapping[str, Any], k: Any, n: int, xp: Namespace) -> Any:
         sizes = self._lengths(n)
         if xp is FLOATS:
             place, start = _active(sizes, k)
-            return self.pieces[place]._at(_inner(state, place), k - start, sizes[place], xp)
+            return self._level(state, place, sizes) * self.pieces[place]._at(
+                _inner(state, place), k - start, sizes[place], xp
+            )
         value: Any = None
         start = 0
         for place, piece in enumerate(self.pieces):
-            mine = piece._at(_inner(state, place), k - start, sizes[place], xp)
+            mine = piece._at(_inner(state, place), k - start, sizes[place], xp) * self._level(state, place, sizes)
             value = mine if place == 0 else xp.where(k < start, value, mine)
             start += sizes[place]
         return value
+
+    def _level(self, state: Mapping[str, Any], place: int, sizes: list[int]) -> float:
+        """The factor that a piece begins with: 1, or where the one before it ended."""
+        if place == 0 or not self.pieces[place]._goes_on:
+            return 1.0
+        end = self.pieces[place - 1]._at(_inner(state, place - 1), sizes[place - 1], sizes[place - 1], FLOATS)
+        return float(end) * self._level(state, place - 1, sizes)
+
+    def _momentum(self, k: Any, n: int, xp: Namespace) -> Any:
+        start = 0
+        for piece, size in self._inside(n):
+            value = piece._momentum(k - start, size, xp)
+            if value is not None:
+                return value
+            start += size
+        return None
 
     def _observe(self, state: State, metric: float, k: float, n: int) -> State:
         if self.pure:
@@ -261,6 +308,14 @@ class Product(Schedule):
         for place, piece in enumerate(self.pieces):
             value = value * piece._at(_inner(state, place), k, self._length(piece, n), xp)
         return value
+
+    @property
+    def _goes_on(self) -> bool:
+        return any(piece._goes_on for piece in self.pieces)
+
+    def _momentum(self, k: Any, n: int, xp: Namespace) -> Any:
+        found = (piece._momentum(k, length, xp) for piece, length in self._inside(n))
+        return next((value for value in found if value is not None), None)
 
     def _observe(self, state: State, metric: float, k: float, n: int) -> State:
         if self.pure:

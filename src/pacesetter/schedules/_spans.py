@@ -14,15 +14,16 @@ Span = int | float | None
 _SLACK = 1e-9
 
 
-def checked_span(name: str, value: Any, least: int = 1) -> int | float:
-    """`value` as whole steps (at least `least`) or as a share; raises InputError when it is neither."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:  # a numpy number prints differently from Python's
+def checked_span(name: str, value: Any, least: int = 1, shares: bool = True) -> int | float:
+    """`value` as whole steps (at least `least`) or, where `shares` may be, as a share; else raises InputError."""
+    # A numpy number prints differently from Python's.
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
     if type(value) is int and value >= least:
         return value
-    if type(value) is float and 0 < value <= 1:
+    if shares and type(value) is float and 0 < value <= 1:
         return value
-    rule = f"a whole number of steps from {least}, or a share with a point in (0, 1]"
+    rule = f"a whole number of steps from {least}" + ", or a share with a point in (0, 1]" * shares
     raise InputError(f"`{name}` must be {rule}, got {name}={value!r}")
 
 

@@ -8,12 +8,36 @@ from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece
 from pacesetter.schedules._spans import Span, checked_span, steps_of
 
-__all__ = ["triangular"]
+__all__ = ["exp_range", "triangular", "triangular2"]
+
+
+class _Triangles(Piece):
+    """Straight up from `low` and down again, over and over; a subclass may let the hills shrink."""
+
+    __slots__ = ()
+    KIND: ClassVar[Kind] = "cyclical"
+    cycle: int | float
+    low: float
+
+    def _validate(self) -> None:
+        self._keep("low", 0, 1, "a share of the peak")
+        object.__setattr__(self, "cycle", checked_span("cycle", self.cycle, least=2))
+
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+        cycle = max(steps_of(self.cycle, n), 2)
+        inside = xp.mod(k, cycle)
+        depth = xp.abs(2.0 * (inside / cycle) - 1.0)
+        height = (1.0 - depth) * self._height(k, (k - inside) / cycle, n, xp)
+        return height + self.low * (1.0 - height)
+
+    def _height(self, k: Any, cycle: Any, n: int, xp: Namespace) -> Any:
+        """How high the hill is whose number is `cycle`, from 0, at step `k`."""
+        return 1.0
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class triangular(Piece):
+class triangular(_Triangles):
     """Straight up from `low` to the peak and down again, over and over.
 
     `factor = low + (1 - low) * (1 - |2 * x - 1|)`, x = k/c - floor(k/c), c the cycle's length.
@@ -32,17 +56,67 @@ class triangular(Piece):
     [0.5, 0.75, 1.0, 0.75, 0.5]
     """
 
-    KIND: ClassVar[Kind] = "cyclical"
     span: Span = None
     cycle: int | float = 0.1
     low: float = 0.1
 
-    def _validate(self) -> None:
-        self._keep("low", 0, 1, "a share of the peak")
-        object.__setattr__(self, "cycle", checked_span("cycle", self.cycle, least=2))
 
-    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
-        cycles = k / max(steps_of(self.cycle, n), 2)
-        x = cycles - xp.floor(cycles)
-        depth = xp.abs(2.0 * x - 1.0)
-        return (1.0 - depth) + self.low * depth
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class triangular2(_Triangles):
+    """Up and down like `triangular`, and each hill is half as high above `low` as the one before.
+
+    `factor = low + (1 - low) * 0.5**i * (1 - |2 * x - 1|)` in cycle i, from 0.
+
+    span: in steps or as a share of the run, or None for the rest.
+    cycle: length of one up-and-down, in steps (from 2) or as a share of the span; 0.1 by default.
+    low: lowest factor, in [0, 1].
+
+    Agrees with torch's CyclicLR(mode="triangular2") up to the span's end; here it stays then.
+
+    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+
+    >>> [triangular2(cycle=4, low=0)(k, 100) for k in (2, 6, 10)]
+    [1.0, 0.5, 0.25]
+    """
+
+    span: Span = None
+    cycle: int | float = 0.1
+    low: float = 0.1
+
+    def _height(self, k: Any, cycle: Any, n: int, xp: Namespace) -> Any:
+        return xp.power(0.5, cycle)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class exp_range(_Triangles):
+    """Up and down like `triangular`, with hills that shrink smoothly: their height is `decay ** (k / every)`.
+
+    span: in steps or as a share of the run, or None for the rest.
+    cycle: length of one up-and-down, in steps (from 2) or as a share of the span; 0.1 by default.
+    low: lowest factor, in [0, 1].
+    decay: in [0, 1]; what is left of the height after `every`.
+    every: steps (from 1) or a share of the span; by default (0.95 per fiftieth) the last hill is 0.08 high.
+
+    Agrees with torch's CyclicLR(mode="exp_range", gamma=decay) as every=1, up to the span's end; here it stays then.
+
+    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+
+    >>> [exp_range(cycle=4, low=0, decay=0.5, every=2)(k, 100) for k in (2, 6, 10)]
+    [0.5, 0.125, 0.03125]
+    """
+
+    span: Span = None
+    cycle: int | float = 0.1
+    low: float = 0.1
+    decay: float = 0.95
+    every: int | float = 0.02
+
+    def _validate(self) -> None:
+        _Triangles._validate(self)
+        self._keep("decay", 0, 1, "what is left of the height")
+        object.__setattr__(self, "every", checked_span("every", self.every))
+
+    def _height(self, k: Any, cycle: Any, n: int, xp: Namespace) -> Any:
+        return xp.power(self.decay, k / steps_of(self.every, n))

@@ -1,5 +1,6 @@
-"""Ramps: straight up (warm-up), straight down (linear decay), and up by a constant ratio (the LR range test)."""
+"""Ramps: up (warm-up, and the LR range test by a constant ratio), straight down (linear decay), and down at the end."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
@@ -7,9 +8,10 @@ from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
+from pacesetter.schedules._ramps import DOWN, Down, down
 from pacesetter.schedules._spans import Span
 
-__all__ = ["linear", "sweep", "warmup"]
+__all__ = ["cooldown", "linear", "sweep", "warmup"]
 
 
 @final
@@ -72,25 +74,99 @@ class sweep(Piece):
 @final
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class warmup(Piece):
-    """A straight line up to the peak: `factor = (k + 1) / W`, and 1 from step W - 1 on.
+    """Up to the peak, and there it stays: by default a straight line, `factor = (k + 1) / W`.
 
     span: W, in steps or as a share of the run; it must be given. A few percent of the run is usual.
+    shape: "linear", "cosine" (slow at both ends: half a cosine wave), or "exponential" (the same ratio at every step;
+        it needs a `start` above 0).
+    start: the factor at u = 0, in [0, 1]: `factor = start + (1 - start) * u` for "linear".
+    counts: how far the way up is at step k, the question that libraries answer in four ways:
+        "within": u = (k + 1) / W, the default: the first update already moves, and the last of the W has the full rate.
+        "from_zero": u = k / W: the first update has the rate `start`; the full rate comes at step W, after the span. So
+            have transformers, optax, Keras, and torch's LinearLR (with start=1/3).
+        "between": u = (k + 1) / (W + 1): neither 0 nor the full rate is within the span.
+        "to_last": u = k / (W - 1): the first update has the rate `start`, the last of the W the full rate.
 
-    The first update already moves (1/W, not 0), and the last of the W has the full rate. Libraries differ here: many
-    use k/W, whose first update does nothing and whose peak comes one step later; torch's LinearLR starts from a third.
-
-    Linear warm-up: Goyal et al., "Accurate, Large Minibatch SGD", 2017.
+    Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017.
 
     >>> [warmup(4)(step, 100) for step in range(5)]
     [0.25, 0.5, 0.75, 1.0, 1.0]
+    >>> [warmup(4, counts="from_zero")(step, 100) for step in range(5)]
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
 
     KIND: ClassVar[Kind] = "constant"
     span: int | float = field()
+    shape: Literal["linear", "cosine", "exponential"] = "linear"
+    start: float = 0.0
+    counts: Literal["within", "from_zero", "between", "to_last"] = "within"
 
     def _validate(self) -> None:
         if self.span is None:
             raise InputError("`span` must be given to `warmup`, got span=None: write warmup(0.05), say")
+        self._keep("start", 0, 1, "a share of the peak")
+        for name, words in (
+            ("shape", ("linear", "cosine", "exponential")),
+            ("counts", ("within", "from_zero", "between", "to_last")),
+        ):
+            if getattr(self, name) not in words:
+                listed = f"{', '.join(words[:-1])} or {words[-1]}"
+                raise InputError(f"`{name}` must be {listed}, got {name}={getattr(self, name)!r}")
+        if self.shape == "exponential" and self.start == 0:
+            raise InputError("`start` must be above 0 for a way up by equal ratios, got start=0.0: try start=0.01")
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
-        return xp.clip((k + 1) / max(n, 1), 0.0, 1.0)
+        u = xp.clip(self._progress(k, n), 0.0, 1.0)
+        if self.shape == "exponential":
+            return xp.power(self.start, 1.0 - u)
+        height = u if self.shape == "linear" else 0.5 - 0.5 * xp.cos(math.pi * u)
+        return height + self.start * (1.0 - height)
+
+    def _progress(self, k: Any, n: int) -> Any:
+        if self.counts == "within":
+            return (k + 1) / max(n, 1)
+        if self.counts == "between":
+            # At the span's end the full rate is there, as in every convention.
+            return (k + 1) / (n + 1)
+        if n == 0:
+            return k * 0.0 + 1.0
+        return k / (n if self.counts == "from_zero" else max(n - 1, 1))
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class cooldown(Piece):
+    """From wherever the schedule before it ended down to a share of that: the last stretch of a training.
+
+    span: n, in steps or as a share of the run, or None for the rest; a fifth of the run is usual.
+    shape: "linear", "cosine", or "sqrt" for `1 - sqrt(u)`, u = k/n.
+    final: what is left at the end, in [0, 1], as a share of the factor where it began.
+
+    In a chain it goes on from the factor that was reached, whatever that is: `inverse_sqrt >> cooldown(0.1)` has no
+    jump, and neither has `plateau >> cooldown(0.2)`. By itself it begins at the peak.
+
+    Zhai et al., "Scaling Vision Transformers", 2022; Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond
+    Fixed Training Durations", 2024 (shapes compared).
+
+    >>> from pacesetter.schedules import constant
+    >>> tail = constant(0.5, value=0.8) >> cooldown(final=0.5)
+    >>> [round(tail(k, 100), 12) for k in (49, 75, 100)]
+    [0.8, 0.6, 0.4]
+    """
+
+    KIND: ClassVar[Kind] = "decay"
+    span: Span = None
+    shape: Down = "linear"
+    final: float = 0.0
+
+    def _validate(self) -> None:
+        if self.shape not in DOWN:
+            raise InputError(f"`shape` must be {', '.join(DOWN[:-1])} or {DOWN[-1]}, got shape={self.shape!r}")
+        self._keep("final", 0, 1, "a share of where it begins")
+
+    @property
+    def _goes_on(self) -> bool:
+        return True
+
+    def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
+        return down(progress(k, n, "after", xp), self.shape, self.final, xp)

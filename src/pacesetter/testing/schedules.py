@@ -26,21 +26,28 @@ TOTALS = (1, 2, 10, 37, 1000)
 
 def examples(name: str) -> list[Schedule]:
     """Schedules of one registered name that the suite should see: bare, of given spans, in a chain, in a product."""
-    spans = ("(0.25)", "(1.0)", "(1)")
-    found = [schedules.parse(name + span) for span in spans]
+
+    def of(span: str) -> str:
+        # The only one that must be given something else first.
+        return f"function('pacesetter.testing.schedules:halved', {span})" if name == "function" else f"{name}({span})"
+
+    texts = [of("0.25"), of("1.0"), of("1"), f"{of('0.4')} >> constant(0.3, value=0.5) >> linear"]
+    texts += [f"{of('0.5')} * cosine(final=0.1)", f"inverse_sqrt(0.5) >> {of('0.3')} >> cooldown"]
     if name != "warmup":  # the only one whose length must always be said
-        found.append(schedules.parse(name))
-        found.append(schedules.parse(f"warmup(0.1) >> {name}"))
-    found.append(schedules.parse(f"{name}(0.4) >> constant(0.3, value=0.5) >> linear"))
-    found.append(schedules.parse(f"{name}(0.5) * cosine(final=0.1)"))
-    return found
+        texts += [of("None"), f"warmup(0.1) >> {of('None')}"]
+    return [schedules.parse(text) for text in texts]
+
+
+def halved(step: float, length: int) -> float:
+    """A function such as a user might write: half the rate in the second half."""
+    return 1.0 if 2 * step < length else 0.5
 
 
 def metrics(count: int) -> list[float]:
     """A loss that improves, stalls, jumps and is lost: enough to make any controller act."""
     noise = np.random.default_rng(0).normal(0.0, 0.02, count)
     values = np.maximum(np.exp(-np.arange(count) / 4.0), 0.2) + noise
-    return [float("nan") if place % 11 == 7 else float(value) for place, value in enumerate(values)]
+    return [float("inf") if place % 11 == 7 else float(value) for place, value in enumerate(values)]
 
 
 def states(schedule: Schedule, total_steps: int) -> list[dict[str, Any]]:
@@ -105,17 +112,29 @@ class ScheduleConformance:
             np.testing.assert_allclose(found.ravel(), alone, rtol=1e-13, atol=1e-15)
 
     def test_tensor_equals_numbers(self, schedule: Schedule) -> None:
-        """A torch tensor gives what its numbers give, also under `vmap`, and whole numbers become float64."""
+        """A torch tensor gives what its numbers give, and whole numbers become float64."""
         torch = pytest.importorskip("torch", reason="tensors need torch")
         state, steps = schedule.init(), torch.arange(150)
         alone = [schedule.factor(state, step, 100) for step in range(150)]
-        for found in (
-            schedule.factor(state, steps, 100),
-            torch.func.vmap(lambda step: schedule.factor(state, step, 100))(steps),
-        ):
-            assert found.dtype == torch.float64
-            np.testing.assert_allclose(found.numpy(), alone, rtol=1e-13, atol=1e-15)
+        found = schedule.factor(state, steps, 100)
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found.numpy(), alone, rtol=1e-13, atol=1e-15)
         assert schedule.factor(state, steps.float(), 100).dtype == torch.float32
+
+    def test_traced_steps_equal_numbers(self, schedule: Schedule) -> None:
+        """Under `vmap` a step gives what its number gives; a Python function needs the number, and says so."""
+        torch = pytest.importorskip("torch", reason="tensors need torch")
+        state, steps = schedule.init(), torch.arange(150)
+
+        def traced() -> Any:
+            return torch.func.vmap(lambda step: schedule.factor(state, step, 100))(steps)
+
+        if "function(" in str(schedule):
+            with pytest.raises(InputError, match="got one that is being traced"):
+                traced()
+        else:
+            alone = [schedule.factor(state, step, 100) for step in range(150)]
+            np.testing.assert_allclose(traced().numpy(), alone, rtol=1e-13, atol=1e-15)
 
     def test_input_is_not_changed(self, schedule: Schedule) -> None:
         """Neither the array of steps nor the state that it is given is changed by any call."""
@@ -125,6 +144,11 @@ class ScheduleConformance:
         schedule.update(state, 0.5, 2, 10)
         assert (steps == np.arange(10.0)).all()
         assert state == kept
+
+    def test_metric_must_be_a_number(self, schedule: Schedule) -> None:
+        """A metric that is NaN is refused: no rate can follow from it."""
+        with pytest.raises(InputError, match="`metric` must be a number to compare by, got metric=nan at step 2"):
+            schedule.update(schedule.init(), float("nan"), 2, 10)
 
     @pytest.mark.parametrize("step", [-1, -1e-9, float("nan"), float("inf")])
     def test_step_must_be_a_step(self, schedule: Schedule, step: float) -> None:

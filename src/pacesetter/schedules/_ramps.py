@@ -1,0 +1,23 @@
+"""The shapes of a way down, for a cooldown by itself and within a schedule of phases."""
+
+import math
+from typing import Any, Literal, get_args
+
+from pacesetter.schedules._arrays import Namespace
+
+__all__ = ["DOWN", "Down", "down"]
+
+Down = Literal["linear", "cosine", "sqrt"]
+DOWN: tuple[str, ...] = get_args(Down)
+
+
+def down(u: Any, shape: str, final: float, xp: Namespace) -> Any:
+    """From 1 to `final` as `u` goes from 0 to 1."""
+    if shape == "linear":
+        height = 1.0 - u
+    elif shape == "cosine":
+        height = 0.5 + 0.5 * xp.cos(math.pi * u)
+    else:
+        height = 1.0 - u**0.5
+    # Written as a mean of both ends, it meets each of them exactly.
+    return height + final * (1.0 - height)
