@@ -13,7 +13,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, Literal, TypeVar
 
@@ -123,6 +123,8 @@ def _format_value(value: Any) -> str:
         return repr(float(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_format_value, value))}]"
+    if is_dataclass(value):
+        return str(value)
     text = str(value)
     # A word that would be read as something else, or as nothing at all, is quoted.
     return text if text.isidentifier() and text.lower() not in _WORDS and not keyword.iskeyword(text) else repr(text)
@@ -208,6 +210,8 @@ class _Reader(Generic[T]):
         return values
 
     def fit(self, argument: str, node: ast.expr, hint: Any) -> Any:
+        if any(isinstance(option, type) and self.holds(option) for option in _options(hint)):
+            return self.call(node)
         value = self.value(node)
         for option in _options(hint):
             fitted = _fit(value, option)
@@ -215,6 +219,10 @@ class _Reader(Generic[T]):
                 return fitted
         expected = " or ".join(dict.fromkeys(_describe(option) for option in _options(hint)))
         raise self.error(node, f"`{argument}` must be {expected}, got {argument}={_format_value(value)}")
+
+    def holds(self, option: type) -> bool:
+        """Whether what the registry makes is of this type, as where one rule wraps another."""
+        return any(issubclass(cls, option) for cls in self.registry.values()) and option is not object
 
     def value(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str | None):

@@ -147,15 +147,13 @@ def scheduler(optimizer: Optimizer, schedule: Schedule | str, total_steps: int) 
 
 
 def rule_to_torch(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
-    """The `torch.optim` optimizer of a rule over `params` (tensors or parameter groups), at rate `lr`.
+    """The optimizer of a rule over `params` (tensors or parameter groups), at rate `lr`; see `Rule.to_torch`.
 
     >>> from pacesetter import optimizers
     >>> rule_to_torch(optimizers.parse("sgd(momentum=0.9)"), [torch.nn.Parameter(torch.zeros(2))], 0.1).defaults["lr"]
     0.1
     """
-    name, keywords = rule.torch_optimizer()
-    made: Optimizer = getattr(torch.optim, name)(params, lr=lr, **keywords)
-    return made
+    return rule.to_torch(params, lr)
 
 
 def to_torch(recipe: Recipe, params: Iterable[Any], total_steps: int) -> tuple[Optimizer, Scheduler]:

@@ -1,7 +1,6 @@
 """The looped engine: one lane as an ordinary model with torch's own optimizer, for models that cannot be stacked."""
 
 import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ class Looped:
             {"params": [self._params[name] for name in names], "ratio": ratio}
             for ratio, names in program.by_ratio(list(self._params)).items()
         ]
-        self._optimizer = _optimizer(rule, groups, list(self._params.values()))
+        self._optimizer = rule.to_torch(groups, 1.0)
         # Weights of the user's that are none of the model's are to get no gradient; found at the first step.
         self._inputs: list[torch.Tensor] | None = None
         self._rates: list[float] = []
@@ -165,15 +164,6 @@ class Looped:
         for name, value in tree["buffers"].items():
             owner, _, own_name = name.rpartition(".")
             setattr(self._program.get_submodule(owner), own_name, value)
-
-
-def _optimizer(rule: Rule, groups: list[dict[str, Any]], params: list[torch.Tensor]) -> torch.optim.Optimizer:
-    name, settings = rule.torch_optimizer()
-    kind: Any = getattr(torch.optim, name)
-    if "fused" in inspect.signature(kind).parameters and all(p.is_floating_point() for p in params):
-        settings = {**settings, "fused": True}
-    made: torch.optim.Optimizer = kind(groups, lr=1.0, **settings)
-    return made
 
 
 def _reaches_others(loss: torch.Tensor, own: Tensors) -> bool:

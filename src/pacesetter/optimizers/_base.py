@@ -5,6 +5,7 @@ torch is imported inside functions only: reading, checking and printing a rule's
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pacesetter.errors import InputError
@@ -17,39 +18,66 @@ if TYPE_CHECKING:
 Params: TypeAlias = "Tensor | dict[str, Tensor]"
 State: TypeAlias = "dict[str, Tensor | dict[str, Tensor]]"
 Scalar: TypeAlias = "float | Tensor"
+Rate: TypeAlias = "Scalar | Mapping[str, Scalar]"
+"""One rate for all tensors, or one for each name."""
 
 
 class Rule(ABC):
     """How gradients become the next weights: pure functions over plain tensors, with the learning rate as an argument.
 
     `params` and `grads` are a tensor, or a dict of all tensors of a lane by name; a state is a dict whose leaves are
-    all tensors. No call changes what it is given, none branches on values, and each keeps the parameters' dtype and
-    device, so that `torch.func.vmap` runs many lanes, each with its own rate, in one call.
+    all tensors: one under a slot's name that belongs to the lane, or a dict of them by the names of the weights. No
+    call changes what it is given, none branches on values, and each keeps the parameters' dtype and device, so that
+    `torch.func.vmap` runs many lanes, each with its own rate, in one call.
 
-    A rule is a frozen dataclass of numbers: hashable, and `str(rule)` reads back as an equal one.
+    A rule is a frozen dataclass of numbers (and, where it wraps one, of another rule): hashable, and `str(rule)` reads
+    back as an equal one.
 
     adaptive: whether each weight's step is scaled by the size of its own past gradients.
     unit: what a learning rate of 1 means for this rule, in words.
+    needs: what `update` must be given besides, by name: "loss", the loss whose gradient it is, without dimensions.
+    sets_rate: whether it works out a rate of its own, of which `lr` is a multiple: `effective_lr` then says which.
+    vectorises: whether `init` and `update` exist; a rule without trains one lane at a time, by its `to_torch`.
     """
 
     adaptive: ClassVar[bool]
     unit: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    sets_rate: ClassVar[bool] = False
+    vectorises: ClassVar[bool] = True
 
     @abstractmethod
     def init(self, params: Params) -> State:
         """The state before the first update."""
 
     @abstractmethod
-    def update(self, grads: Params, state: State, params: Params, lr: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update at rate `lr`, a float or a tensor without dimensions."""
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update at rate `lr`: a float, a tensor without dimensions, or one per name.
+
+        `extra` has what the rule `needs`; more than that is not looked at.
+        """
 
     def evaluation(self, params: Params, state: State) -> Params:
         """The weights to evaluate: the trained ones, unless a rule averages."""
         return params
 
-    @abstractmethod
-    def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
-        """The same rule in `torch.optim`: its class name and all its keyword arguments but `lr`."""
+    def effective_lr(self, state: State, lr: Scalar) -> Scalar:
+        """The rate that the update was made with which led to `state`, when it was asked for `lr`."""
+        return lr
+
+    def torch_optimizer(self) -> tuple[str, dict[str, Any]] | None:
+        """The same rule in `torch.optim`: its class name and all its arguments but `lr`; None if torch has it not."""
+        return None
+
+    def to_torch(self, params: "Iterable[Any]", lr: float) -> "torch.optim.Optimizer":
+        """An optimizer of this rule over `params`, tensors or parameter groups, at `lr` or at a group's own rate.
+
+        It is torch's own class where torch has the rule, fused where it can be, and else one of ours, which does what
+        torch's do. Raises InputError for parameters or rates that no optimizer could use, naming their group.
+        """
+        from pacesetter.optimizers._optimizer import made
+
+        return made(self, params, lr)
 
     def __str__(self) -> str:
         return format_call(self)
@@ -92,33 +120,86 @@ class Elementwise(Rule):
             state[slot] = filled if isinstance(params, dict) else filled[""]
         return state
 
-    def update(self, grads: Params, state: State, params: Params, lr: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update at rate `lr`, a float or a tensor without dimensions."""
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update at rate `lr`, a number or one per name."""
         names = tuple(self.slots())
         kept: State = {}
         step: Scalar = 0.0
         if self.counts_steps:
             kept["step"] = step = _tensor(state["step"]) + 1
-        exact = self.coefficients(lr, step)
         if not isinstance(params, dict):
+            assert not isinstance(lr, Mapping)
+            exact = self.coefficients(lr, step)
             weight, slots = self.move(
                 params, _tensor(grads), tuple(_tensor(state[name]) for name in names), *_cast(exact, params.dtype)
             )
             return weight, kept | dict(zip(names, slots, strict=True))
-        cast: dict[torch.dtype, tuple[Scalar, ...]] = {}
+        # Worked out once for all tensors of one rate and kind.
+        worked_out: dict[tuple[int, torch.dtype], tuple[Scalar, ...]] = {}
         weights: dict[str, Tensor] = {}
         old = [_mapping(state[name]) for name in names]
         new: list[dict[str, Tensor]] = [{} for _ in names]
         gradients = _mapping(grads)
         for name, weight in params.items():
-            if weight.dtype not in cast:
-                cast[weight.dtype] = _cast(exact, weight.dtype)
+            rate = lr[name] if isinstance(lr, Mapping) else lr
+            key = (id(rate), weight.dtype)
+            if key not in worked_out:
+                worked_out[key] = _cast(self.coefficients(rate, step), weight.dtype)
             weights[name], slots = self.move(
-                weight, gradients[name], tuple(slot[name] for slot in old), *cast[weight.dtype]
+                weight, gradients[name], tuple(slot[name] for slot in old), *worked_out[key]
             )
             for slot, value in zip(new, slots, strict=True):
                 slot[name] = value
         return weights, kept | dict(zip(names, new, strict=True))
+
+
+class Joint(Rule):
+    """A rule in which all tensors of a lane hang together: its update takes sums over all of them.
+
+    A subclass gives `start` and `advance`, in which parameters, gradients and slots are dicts by name; a lane that is
+    one tensor is made such a dict here. Scalars of a lane are kept in double precision; `like` brings one to a
+    tensor's.
+    """
+
+    @abstractmethod
+    def start(self, params: "dict[str, Tensor]") -> State:
+        """The state before the first update."""
+
+    @abstractmethod
+    def advance(
+        self,
+        grads: "dict[str, Tensor]",
+        state: Any,
+        params: "dict[str, Tensor]",
+        lr: "dict[str, Scalar]",
+        **extra: Scalar,
+    ) -> "tuple[dict[str, Tensor], State]":
+        """The weights and state after one update, with the rate of each tensor."""
+
+    def init(self, params: Params) -> State:
+        """The state before the first update."""
+        return self.start(params if isinstance(params, dict) else {"": params})
+
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update at rate `lr`, a number or one per name."""
+        if isinstance(params, dict):
+            rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(params, lr)
+            return self.advance(_mapping(grads), state, params, rates, **extra)
+        assert not isinstance(lr, Mapping)
+        weights, kept = self.advance({"": _tensor(grads)}, state, {"": params}, {"": lr}, **extra)
+        return weights[""], kept
+
+
+def total(values: "Iterable[Tensor]") -> "Tensor":
+    """The sum of scalars of several tensors, in double precision."""
+    import torch
+
+    return torch.stack([value.double() for value in values]).sum()
+
+
+def like(value: Scalar, tensor: "Tensor") -> Scalar:
+    """A scalar in the precision of a tensor, so that it does not raise that of the tensor."""
+    return value if isinstance(value, int | float) else value.to(tensor.dtype)
 
 
 def _tensor(value: Params) -> "Tensor":

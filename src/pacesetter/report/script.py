@@ -139,7 +139,11 @@ def _updates(study: StudyRecord, record: LaneRecord) -> dict[str, str]:
     """The pieces that an update is made of, each no more than the study needs."""
     from pacesetter import optimizers
 
-    name, arguments = optimizers.parse(record.lane.optimizer).torch_optimizer()
+    of_torch = optimizers.parse(record.lane.optimizer).torch_optimizer()
+    if of_torch is None:
+        got = f"got {record.lane.optimizer}"
+        raise InputError(f"`lane` must have an optimizer of torch.optim for a script in plain PyTorch, {got}")
+    name, arguments = of_torch
     settings = "".join(f", {key}={value!r}" for key, value in arguments.items())
     given = study.provenance
     ratios, accumulate, clip_norm = given.get("lr_ratios"), given.get("accumulate", 1), given.get("clip_norm")

@@ -76,14 +76,16 @@ def plain(optimizer: str, schedule: str, lr: float, total_steps: int) -> str | N
     try:
         rule = optimizers.parse(optimizer)
         pace = schedules.parse(schedule)
-        name, keywords = rule.torch_optimizer()
-        usual = type(rule)().torch_optimizer()[1]
+        of_torch, usual = rule.torch_optimizer(), type(rule)().torch_optimizer()
     except (InputError, TypeError):
+        return None
+    if of_torch is None or usual is None:
         return None
     line = _schedule(schedule.partition("(")[0], pace, lr, total_steps)
     if line is None:
         return None
-    said = [f"{key}={value!r}" for key, value in keywords.items() if usual.get(key) != value]
+    name, keywords = of_torch
+    said = [f"{key}={value!r}" for key, value in keywords.items() if usual[1].get(key) != value]
     made = f"import torch\n\n{call(f'optimizer = torch.optim.{name}', ['model.parameters()', f'lr={lr!r}', *said])}"
     if not line:
         return made

@@ -1,0 +1,263 @@
+"""A rule as a `torch.optim` optimizer: torch's own class where it has one, else ours, which does what torch's do.
+
+Here torch is imported at once: whoever holds parameters has it.
+"""
+
+import inspect
+import math
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Real
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+
+from pacesetter.errors import InputError
+from pacesetter.optimizers._base import Rule
+
+__all__ = ["RuleOptimizer", "made"]
+
+Named = dict[str, torch.Tensor]
+
+
+def made(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
+    """The optimizer of a rule over `params`; see `Rule.to_torch`."""
+    groups = checked_groups(params, lr)
+    of_torch = rule.torch_optimizer()
+    if of_torch is None:
+        return RuleOptimizer(groups, rule, lr)
+    name, settings = of_torch
+    kind: Any = getattr(torch.optim, name)
+    floating = all(p.is_floating_point() for group in groups for p in group["params"])
+    if "fused" in inspect.signature(kind).parameters and floating:
+        settings = {**settings, "fused": True}
+    optimizer: Optimizer = kind(groups, lr=lr, **settings)
+    return optimizer
+
+
+class RuleOptimizer(Optimizer):
+    """Any rule as an optimizer, with parameter groups, closures, `state_dict` both ways and `add_param_group`.
+
+    params: tensors or parameter groups; a group that brings an `lr` has that one. Rules that take sums over all weights
+        take them over all groups.
+    rule: what each update does. Its gradients must be there; a weight without one is left alone, and a gradient with
+        NaN makes NaN of the weights that it moves, as in torch.
+
+    A rule that needs the loss takes it from the closure, or as `step(loss=loss)`. Where the weights to evaluate are not
+    those that are trained, `with optimizer.evaluation():` puts them into the model; a model that is called in eval mode
+    under `torch.no_grad()` without it raises an error instead of giving a wrong number.
+
+    >>> from pacesetter import optimizers
+    >>> weights = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = RuleOptimizer([weights], optimizers.parse("sgd(momentum=0.9)"), lr=0.1)
+    >>> _ = optimizer.step(lambda: (optimizer.zero_grad(), (weights**2).sum().backward())[0])
+    >>> weights.data
+    tensor([0.8000, 0.8000, 0.8000])
+    """
+
+    def __init__(self, params: Iterable[Any], rule: Rule, lr: float) -> None:
+        self.rule = rule
+        self._shared: dict[str, torch.Tensor] = {}
+        self._evaluating = False
+        super().__init__(checked_groups(params, lr), {"lr": lr})
+        if type(rule).evaluation is not Rule.evaluation:
+            _watch(self)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Trains further parameters, at the group's own `lr` or that of the others."""
+        super().add_param_group({"lr": self.defaults["lr"], **param_group})
+
+    # ------------------------------------------------------------------------------------------------- training
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None, *, loss: Any = None) -> Any:
+        """One update of all weights that have a gradient; the closure's loss, if one is given.
+
+        closure: works out the gradients anew and returns the loss. loss: the loss whose gradient is there, for a rule
+        that needs it.
+        """
+        if self._evaluating:
+            raise InputError("`step` must be called after `evaluation()` has ended, got a call within it")
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        extra: dict[str, Any] = {}
+        if "loss" in self.rule.needs:
+            if loss is None:
+                raise InputError(
+                    f"`step` of `{self.rule}` needs the loss, got none: call step(closure) or step(loss=...)"
+                )
+            extra["loss"] = loss.detach() if isinstance(loss, torch.Tensor) else torch.tensor(float(loss))
+        names = self._names()
+        params = {name: p for name, p in names.items() if p.grad is not None}
+        if not params:
+            return loss
+        grads: Named = {}
+        for name, p in params.items():
+            assert p.grad is not None
+            if p.grad.is_sparse:
+                raise InputError(f"`grad` must be dense for `{self.rule}`, got a sparse one of parameter {name}")
+            grads[name] = p.grad
+        moved, state = self.rule.update(grads, self._state_of(params), params, self._rates(params), **extra)
+        assert isinstance(moved, dict)
+        torch._foreach_copy_(list(params.values()), [moved[name] for name in params])
+        for slot, value in state.items():
+            if isinstance(value, dict):
+                for name, own in value.items():
+                    self.state[params[name]][slot] = own
+            else:
+                self._shared[slot] = value
+        return loss
+
+    def effective_lr(self) -> list[float]:
+        """The rate of the last update for each group, as the rule worked it out."""
+        state: Any = self._shared
+        return [float(self.rule.effective_lr(state, group["lr"])) for group in self.param_groups]
+
+    def is_training(self, ids: set[int]) -> bool:
+        """Whether any parameter with one of these ids is its own, and has the weights that are trained."""
+        return not self._evaluating and any(id(p) in ids for p in self._names().values())
+
+    def _names(self) -> Named:
+        """All parameters, called after group and place."""
+        return {f"{g}.{i}": p for g, group in enumerate(self.param_groups) for i, p in enumerate(group["params"])}
+
+    def _rates(self, params: Named) -> float | Mapping[str, Any]:
+        rates = [group["lr"] for group in self.param_groups]
+        if all(rate is rates[0] or rate == rates[0] for rate in rates):
+            one: float = rates[0]
+            return one
+        return {name: rates[int(name.partition(".")[0])] for name in params}
+
+    def _state_of(self, params: Named) -> dict[str, Any]:
+        """The rule's state of these parameters; those that had no gradient before begin now."""
+        new = {name: p for name, p in params.items() if not self.state[p]}
+        if new:
+            for slot, value in self.rule.init(new).items():
+                if isinstance(value, dict):
+                    for name, own in value.items():
+                        self.state[params[name]][slot] = own
+                else:
+                    self._shared.setdefault(slot, value)
+            for p in new.values():
+                self.state[p].setdefault("seen", torch.ones(()))  # a rule may keep nothing of its own for a weight
+        slots = {slot for p in params.values() for slot in self.state[p]} - {"seen"}
+        by_weight = {slot: {name: self.state[p][slot] for name, p in params.items()} for slot in slots}
+        return {**self._shared, **by_weight}
+
+    # ------------------------------------------------------------------------------------------------- evaluating
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Within it the parameters have the weights to evaluate; after it those to train are back, to the bit."""
+        if self._evaluating:
+            raise InputError("`evaluation` must not be entered twice, got a call within it")
+        params = {name: p for name, p in self._names().items() if self.state[p]}
+        kept = {name: p.detach().clone() for name, p in params.items()}
+        if params:
+            with torch.no_grad():
+                seen = self.rule.evaluation(params, self._state_of(params))
+                assert isinstance(seen, dict)
+                for name, p in params.items():
+                    p.copy_(seen[name])
+        self._evaluating = True
+        try:
+            yield
+        finally:
+            self._evaluating = False
+            with torch.no_grad():
+                for name, p in params.items():
+                    p.copy_(kept[name])
+
+    # ------------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it knows: tensors, numbers, text, lists and dicts."""
+        return {**super().state_dict(), "rule": str(self.rule), "shared": dict(self._shared)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave; InputError when it is of another rule or of other groups."""
+        theirs = state_dict.get("rule")
+        if theirs != str(self.rule):
+            got = f"got one of {theirs}" if theirs else "got one of another kind of optimizer"
+            raise InputError(f"`state_dict` must come from an optimizer of `{self.rule}`, {got}")
+        sizes = [len(group["params"]) for group in state_dict["param_groups"]]
+        for place, group in enumerate(self.param_groups):
+            if place >= len(sizes) or sizes[place] != len(group["params"]):
+                got = f"got {sizes[place] if place < len(sizes) else 0} in group {place}"
+                raise InputError(f"`state_dict` must have {len(group['params'])} parameters in group {place}, {got}")
+        kept = {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
+        super().load_state_dict(kept)
+        # torch brings floating state to the dtype of the weights; what a lane shares stays in double precision.
+        self._shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
+
+
+_watched: "weakref.WeakSet[RuleOptimizer]" = weakref.WeakSet()
+"""Optimizers whose weights to evaluate are not those that they train."""
+_watching: list[Any] = []
+
+
+def _watch(optimizer: RuleOptimizer) -> None:
+    _watched.add(optimizer)
+    if not _watching:
+        _watching.append(register_module_forward_pre_hook(_refuse_training_weights))
+
+
+def _refuse_training_weights(module: torch.nn.Module, _: Any) -> None:
+    """Refuses to evaluate a module (in eval mode, without gradients) on weights that are there to be trained.
+
+    A layer in eval mode that is trained through, such as a frozen batch norm, is let pass.
+    """
+    if not _watched and _watching:
+        _watching.pop().remove()
+    if module.training or torch.is_grad_enabled():
+        return
+    own = {id(p) for p in module.parameters(recurse=False)}
+    for optimizer in _watched:
+        if own and optimizer.is_training(own):
+            raise InputError(
+                f"a model that is evaluated must have the weights to evaluate of `{optimizer.rule}`, got those that "
+                "are being trained: evaluate within `with optimizer.evaluation():`"
+            )
+
+
+def checked_groups(params: Iterable[Any], lr: Any) -> list[dict[str, Any]]:
+    """`params` as parameter groups; InputError for what no optimizer could use, naming the group."""
+    _check_rate(lr, "")
+    if isinstance(params, torch.Tensor):
+        raise InputError("`params` must be parameters in a list, or parameter groups, got one tensor: write [tensor]")
+    given = list(params)
+    if not given:
+        raise InputError("`params` must have at least one parameter, got none: is the model frozen?")
+    groups = [dict(one) for one in given] if isinstance(given[0], dict) else [{"params": given}]
+    seen: dict[int, int] = {}
+    for place, group in enumerate(groups):
+        where = f" of parameter group {place}"
+        own = group.get("params")
+        own = [own] if isinstance(own, torch.Tensor) else list(own if own is not None else [])
+        named = [one[1] if isinstance(one, tuple) else one for one in own]
+        if not named:
+            raise InputError(f"`params`{where} must have at least one parameter, got none")
+        if "lr" in group:
+            _check_rate(group["lr"], where)
+        for p in named:
+            if not isinstance(p, torch.Tensor):
+                raise InputError(f"`params`{where} must be tensors, got {type(p).__name__}")
+            if not p.requires_grad:
+                raise InputError(
+                    f"`params`{where} must need gradients, got one of shape {tuple(p.shape)} that does not"
+                )
+            if id(p) in seen:
+                raise InputError(f"`params`{where} must be given once, got one that group {seen[id(p)]} has too")
+            seen[id(p)] = place
+        group["params"] = own
+    return groups
+
+
+def _check_rate(lr: Any, where: str) -> None:
+    number = lr.item() if isinstance(lr, torch.Tensor) and lr.numel() == 1 else lr
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) < math.inf:
+        raise InputError(f"`lr`{where} must be a finite number of at least 0, got lr={lr!r}")
