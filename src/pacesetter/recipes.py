@@ -17,7 +17,7 @@ from pacesetter.schedules import Schedule
 __all__ = ["Recipe", "Strategy"]
 
 _RATE = re.compile(r"lr\s*=\s*([^\s()]*)")
-_RULE = re.compile(r"\w+")
+_RULE = re.compile(r"[\w.]+(:[\w.]+)?")
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ class Curve:
     valid_spread: standard deviation over validation batches of the untrained model's loss.
     path: [steps + 1, parameters], the weights before each update and after the last; only for models of one or two
     parameters, else None.
+    effective_lr: [steps], the rate that the optimizer made of `lr` where it works out one of its own; empty elsewhere.
     """
 
     lr: Floats = field(default_factory=_no_floats)
@@ -131,6 +132,7 @@ class Curve:
     metrics: Mapping[str, Floats] = field(default_factory=dict)
     valid_spread: float = 0.0
     path: Floats | None = None
+    effective_lr: Floats = field(default_factory=_no_floats)
 
     @property
     def steps(self) -> int:

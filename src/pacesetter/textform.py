@@ -19,12 +19,13 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pacesetter.errors import InputError, ParseError, UnknownName
 
-__all__ = ["format_call", "parse_call", "parse_expression", "parse_size"]
+__all__ = ["format_arguments", "format_call", "parse_call", "parse_expression", "parse_size", "read_arguments"]
 
 T = TypeVar("T")
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None, "inf": float("inf"), "nan": float("nan")}
 _OPERATORS: dict[type[ast.operator], str] = {ast.RShift: ">>", ast.Mult: "*"}
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SIZE = re.compile(r"(\d+\.?\d*(?:e\+?\d+)?) *(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 
 
@@ -89,6 +90,29 @@ def format_call(value: Any, name: str | None = None) -> str:
         arguments.append(_format_value(current) if bare else f"{_argument(entry)}={_format_value(current)}")
         in_order = bare
     return (name or type(value).__name__.lower()) + (f"({', '.join(arguments)})" if arguments else "")
+
+
+def read_arguments(text: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """The path and the arguments of "module:Name(argument=value, ...)", whatever they are; lists come as tuples.
+
+    `kind` is what it is, in one word, for messages. Raises ParseError for anything else.
+
+    >>> read_arguments("torch:Adafactor(beta2_decay=-0.9, foreach=true)", "optimizer")
+    ('torch:Adafactor', {'beta2_decay': -0.9, 'foreach': True})
+    """
+    line = "".join(" " if c.isspace() else c for c in text.strip())
+    found = _PATH.match(line)
+    if found is None:
+        raise ParseError(f"`{kind}` must be written as module:Name(argument=value, ...), got {text!r}")
+    path = found[0]
+    # A name as long as the path stands for it, so that a caret stands under its place.
+    return path, _Reader("f" * len(path) + line[len(path) :], kind, {}, {}).arguments(line)
+
+
+def format_arguments(arguments: Mapping[str, Any]) -> str:
+    """The text that `read_arguments` reads back: "(argument=value, ...)", nothing without any."""
+    told = ", ".join(f"{name}={_format_value(value)}" for name, value in arguments.items())
+    return f"({told})" if told else ""
 
 
 def _arguments(cls: type) -> list[Field[Any]]:
@@ -159,6 +183,27 @@ class _Reader(Generic[T]):
             if isinstance(error, InputError):
                 raise
             raise ParseError(f"`{self.kind}` must be {self._shape()}, got a text that is too deep or broken") from None
+
+    def arguments(self, line: str) -> dict[str, Any]:
+        """The keyword arguments of one call, whose callee is not looked at; `line` is the text for messages."""
+        source, self.text = self.text, line
+        try:
+            node = ast.parse(source, mode="eval").body
+        except SyntaxError as error:
+            column = max((error.offset or 1) - 1, 0)
+            raise ParseError.at(line, column, f"`{self.kind}` must be {self._shape()}, got {error.msg}") from None
+        given: dict[str, Any] = {}
+        if isinstance(node, ast.Call):
+            for item in node.keywords:
+                if item.arg is None or item.arg in given:
+                    raise self.error(item.value, f"an argument of `{self.kind}` must have a name and be given once")
+                value = self.value(item.value)
+                given[item.arg] = tuple(value) if isinstance(value, list) else value
+            if node.args:
+                raise self.error(node.args[0], f"an argument of `{self.kind}` must have a name, as in (beta=0.9)")
+        elif not isinstance(node, ast.Name):
+            raise self.error(node, f"`{self.kind}` must be {self._shape()}")
+        return given
 
     def expression(self, node: ast.expr) -> T:
         if isinstance(node, ast.BinOp):

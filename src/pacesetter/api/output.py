@@ -29,15 +29,17 @@ def write_curve(curve: Curve, path: Path) -> Path:
     """Write a curve as CSV: one row per count of updates made, from 0 to the last.
 
     `lr`, `train_loss` and `grad_norm` belong to the update that follows, `valid_loss` and the metrics to the weights
-    as they are; what was not measured there is empty.
+    as they are; what was not measured there is empty. `effective_lr` is there where the optimizer works it out.
     """
     evaluations = {int(step): index for index, step in enumerate(curve.eval_steps)}
     with whole(path, "out") as beside, beside.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["updates", "lr", "train_loss", "grad_norm", "valid_loss", *curve.metrics])
+        own = {"effective_lr": curve.effective_lr} if len(curve.effective_lr) else {}
+        steps = {"lr": curve.lr, **own, "train_loss": curve.train_loss, "grad_norm": curve.grad_norm}
+        table.writerow(["updates", *steps, "valid_loss", *curve.metrics])
         for updates in range(curve.steps + 1):
             made, at = updates < curve.steps, evaluations.get(updates)
-            by_step = [float(x[updates]) if made else "" for x in (curve.lr, curve.train_loss, curve.grad_norm)]
+            by_step = [float(x[updates]) if made else "" for x in steps.values()]
             measured = (curve.valid_loss, *curve.metrics.values())
             table.writerow([updates, *by_step, *(float(x[at]) if at is not None else "" for x in measured)])
     return path

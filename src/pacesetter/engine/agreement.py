@@ -46,7 +46,7 @@ def _compared(task: Task, device: str, precision: str, tolerance: float) -> str:
             bundle = start(task, lanes, plan)
             before = _weights(bundle)
             bundle.randomness.restore()
-            losses, _, _ = train_at(bundle, np.tile(np.array(rates), (COMPARED_STEPS, 1)))
+            losses, *_ = train_at(bundle, np.tile(np.array(rates), (COMPARED_STEPS, 1)))
         except (Exception, SystemExit) as error:  # whatever stacking the user's code raises
             if isinstance(error, PacesetterError):
                 raise

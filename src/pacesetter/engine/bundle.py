@@ -156,7 +156,7 @@ def _evaluate_untrained(bundle: Bundle) -> list[Part]:
     bundle.untrained = found.loss.tolist()
     bundle.spread = found.spread.tolist()
     none = np.empty((0, len(bundle.lanes)))
-    segment = _Segment(none, none, none, _path([_flat(bundle)] if _is_small(bundle) else []), found)
+    segment = _Segment(none, none, none, none, _path([_flat(bundle)] if _is_small(bundle) else []), found)
     return [
         Part(lane, segment.curve(i, 0, 0, bundle.spread[i]), Outcome.RUNNING) for i, lane in enumerate(bundle.lanes)
     ]
@@ -196,11 +196,12 @@ def _path(weights: list[torch.Tensor]) -> Floats | None:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """What all lanes recorded between two looks; rates, losses, norms: [updates, lanes]."""
+    """What all lanes recorded between two looks; rates, losses, norms, applied: [updates, lanes]."""
 
     rates: Floats
     losses: Floats
     norms: Floats
+    applied: Floats
     path: Floats | None
     found: Evaluation | None
 
@@ -212,6 +213,7 @@ class _Segment:
             lr=self.rates[rows, lane].copy(),
             train_loss=self.losses[rows, lane].copy(),
             grad_norm=self.norms[rows, lane].copy(),
+            effective_lr=_if_told(self.applied[rows, lane]),
             eval_steps=np.array([step] if found else [], dtype=np.int64),
             valid_loss=np.array([float(found.loss[lane])] if found else [], dtype=np.float64),
             metrics={name: np.array([float(m[lane])]) for name, m in found.metrics.items()} if found else {},
@@ -224,12 +226,12 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     """One segment without a look at the outside: updates up to `goal`, then the evaluation if one is due."""
     first = bundle.step
     rates = _rates(bundle, first, goal)
-    losses, norms, path = train_at(bundle, rates)
+    losses, norms, applied, path = train_at(bundle, rates)
     bundle.step = goal
     finite = torch.cat([chunk.finite() for chunk in bundle.chunks]).cpu().numpy()
     ends = _first_not_finite(losses, norms, finite)
     found = _evaluate(bundle, bundle.chunks) if evaluate and None in ends else None
-    segment = _Segment(rates, losses, norms, path, found)
+    segment = _Segment(rates, losses, norms, applied, path, found)
     parts: list[Part] = []
     for i, (lane, end) in enumerate(zip(bundle.lanes, ends, strict=True)):
         if end is not None:
@@ -258,8 +260,11 @@ def _advance_to(bundle: Bundle, goal: int, evaluate: bool) -> list[Part]:
     return parts
 
 
-def train_at(bundle: Bundle, rates: Floats) -> tuple[Floats, Floats, Floats | None]:
-    """Updates at `rates` [updates, lanes]: (losses, gradient norms) alike, and the path of a small model's weights."""
+def train_at(bundle: Bundle, rates: Floats) -> tuple[Floats, Floats, Floats, Floats | None]:
+    """Updates at `rates` [updates, lanes]: losses, gradient norms and rates that rules worked out, alike, and a path.
+
+    The rates are NaN for lanes whose rule takes them as they are. The path is that of the weights of a small model.
+    """
     edges = np.cumsum([0, *(chunk.lanes for chunk in bundle.chunks)])
     for chunk, first, last in zip(bundle.chunks, edges, edges[1:], strict=False):
         chunk.begin(rates[:, first:last])
@@ -271,8 +276,16 @@ def train_at(bundle: Bundle, rates: Floats) -> tuple[Floats, Floats, Floats | No
         if small:
             weights[number].append(bundle.chunks[number].flat())
     told = [chunk.told() for chunk in bundle.chunks]
-    losses, norms = (torch.cat([t.double().cpu() for t in column], dim=1).numpy() for column in zip(*told, strict=True))
-    return losses, norms, _path([torch.cat(rows) for rows in zip(*weights, strict=True)])
+    told = [[*own, *[torch.full_like(own[0], torch.nan)] * (3 - len(own))] for own in told]
+    losses, norms, applied = (
+        torch.cat([t.double().cpu() for t in column], dim=1).numpy() for column in zip(*told, strict=True)
+    )
+    return losses, norms, applied, _path([torch.cat(rows) for rows in zip(*weights, strict=True)])
+
+
+def _if_told(rates: Floats) -> Floats:
+    """The rates that a rule worked out; nothing of one that takes them as they are."""
+    return np.empty(0) if np.isnan(rates).all() else rates.copy()
 
 
 def _updates(batches: Batches, each: int, count: int) -> Iterator[list[Any]]:

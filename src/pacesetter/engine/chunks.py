@@ -26,9 +26,12 @@ HELD_BYTES = 256 * 2**20
 keeps a chunk's weights in the processor's cache, which batch after batch over all chunks would not."""
 
 
-def sizes_of(lanes: int, plan: Plan) -> list[int]:
-    """Lanes of each chunk that so many lanes of one optimizer are held in: even for stacks, full for compiled ones."""
-    size = plan.lanes_per_chunk if plan.engine == "vectorised" else 1
+def sizes_of(lanes: int, plan: Plan, stacks: bool = True) -> list[int]:
+    """Lanes of each chunk that so many lanes of one optimizer are held in: even for stacks, full for compiled ones.
+
+    stacks: whether the optimizer is a rule that can be stacked.
+    """
+    size = plan.lanes_per_chunk if stacks and plan.engine == "vectorised" else 1
     if plan.compiled:
         return [min(size, lanes - first) for first in range(0, lanes, size)]
     return [len(part) for part in even_parts(range(lanes), size)]
@@ -40,21 +43,26 @@ def composed(
     """Untrained chunks for `lanes`, which lie by optimizer, and the random state that the making of the model left."""
     program = fresh_program(task, lanes[0].seed, device, plan.precision)
     randomness = Randomness.now()
-    rules = [(name, len(list(group))) for name, group in groupby(lane.optimizer for lane in lanes)]
+    counts = [(name, len(list(group))) for name, group in groupby(lane.optimizer for lane in lanes)]
+    rules = {name: optimizers.parse(name) for name, _ in counts}
     if sizes is None:
-        parts = [(name, size) for name, count in rules for size in sizes_of(count, plan)]
+        parts = [(name, size) for name, n in counts for size in sizes_of(n, plan, rules[name].vectorises)]
     else:
         names = [lane.optimizer for lane in lanes]
         parts = [(names[sum(sizes[:k])], size) for k, size in enumerate(sizes)]
-    if plan.engine == "looped":
-        pairs = zip(parts, copies(program, len(parts)), strict=True)
-        return [Looped(own, optimizers.parse(name)) for (name, _), own in pairs], randomness
+    stacked = {name for name, rule in rules.items() if plan.engine == "vectorised" and rule.vectorises}
+    alone = sum(name not in stacked for name, _ in parts)
+    # The last is the program itself, which stacks share.
+    own = copies(program, alone + bool(stacked))
     width = plan.lanes_per_chunk if plan.compiled else 0
     # Steps are a rule's own; what is evaluated is not.
     judges = Replays(most_compiled=2)
-    replays = {name: (Replays(), judges) for name, _ in parts}
+    replays = {name: (Replays(), judges) for name in stacked}
     return [
-        Vectorised(program, optimizers.parse(name), size, width, plan.threads, replays[name]) for name, size in parts
+        Vectorised(program, rules[name], size, width, plan.threads, replays[name])
+        if name in stacked
+        else Looped(next(own), rules[name])
+        for name, size in parts
     ], randomness
 
 

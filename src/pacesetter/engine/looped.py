@@ -1,4 +1,4 @@
-"""The looped engine: one lane as an ordinary model with torch's own optimizer, for models that cannot be stacked."""
+"""The looped engine: one lane as an ordinary model with an ordinary optimizer, for what cannot be stacked."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ JOINED_AFTER = 128
 
 
 class Looped:
-    """A program trained as a plain loop would, by `torch.optim`, fused where torch can."""
+    """A program trained as a plain loop would, by the rule's optimizer: torch's own, fused, where it has one."""
 
     lanes = 1
 
@@ -33,12 +33,14 @@ class Looped:
             {"params": [self._params[name] for name in names], "ratio": ratio}
             for ratio, names in program.by_ratio(list(self._params)).items()
         ]
-        self._optimizer = rule.to_torch(groups, 1.0)
+        self._driver = rule.driver(groups, 1.0)
+        self._optimizer = self._driver.optimizer
         # Weights of the user's that are none of the model's are to get no gradient; found at the first step.
         self._inputs: list[torch.Tensor] | None = None
         self._rates: list[float] = []
         self._told: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
         self._joined: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._applied: list[float] = []
 
     @property
     def rule(self) -> Rule:
@@ -64,6 +66,23 @@ class Looped:
 
     def step(self, number: int, batches: Sequence[Any]) -> None:
         """One update at its rate, by the mean gradient of `batches`."""
+        loss = self._gradients(batches)
+        norms = self._norms()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rates[number] * group["ratio"]
+        self._driver.step(loss, lambda: self._clipped(batches))
+        self._told.append((loss, norms))
+        if self._tells_rate:
+            self._applied.append(self._driver.effective_lr())
+        if len(self._told) == JOINED_AFTER:
+            self._join()
+
+    @property
+    def _tells_rate(self) -> bool:
+        return self._rule.sets_rate or not self._rule.vectorises
+
+    def _gradients(self, batches: Sequence[Any]) -> torch.Tensor:
+        """The mean loss of `batches`, whose gradient is left in the parameters."""
         for p in self._params.values():
             p.grad = None
         losses = []
@@ -73,13 +92,14 @@ class Looped:
                 self._inputs = list(self._params.values()) if _reaches_others(loss, self._params) else []
             (loss if len(batches) == 1 else loss / len(batches)).backward(inputs=self._inputs or None)
             losses.append(loss.detach())
-        norms = self._norms()
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rates[number] * group["ratio"]
-        self._optimizer.step()
-        self._told.append((losses[0] if len(losses) == 1 else torch.stack(losses).mean(), norms))
-        if len(self._told) == JOINED_AFTER:
-            self._join()
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    def _clipped(self, batches: Sequence[Any]) -> torch.Tensor:
+        """The same for an optimizer that asks again, with gradients as they are used."""
+        with torch.enable_grad():
+            loss = self._gradients(batches)
+        self._norms()
+        return loss
 
     def _norms(self) -> list[torch.Tensor]:
         """The norm of the gradient in parts, to be joined when they are fetched; gradients are clipped if they must."""
@@ -94,15 +114,22 @@ class Looped:
             return [torch.nn.utils.clip_grad_norm_(list(self._params.values()), limit)]
         return list(torch._foreach_norm(grads))  # noqa: SLF001  # as `clip_grad_norm_` does; its sum can wait
 
-    def told(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(losses, gradient norms) of the steps since the last call, [steps, 1] each."""
+    def told(self) -> list[torch.Tensor]:
+        """Losses, gradient norms and rates of the steps since the last call, [steps, 1] each.
+
+        The rates are left out unless the optimizer may work them out.
+        """
         if self._told:
             self._join()
         losses, norms = (torch.cat(column)[:, None] for column in zip(*self._joined, strict=True))
         self._joined.clear()
         for p in self._params.values():
             p.grad = None
-        return losses, norms
+        if not self._tells_rate:
+            return [losses, norms]
+        rates = torch.tensor(self._applied, dtype=torch.float64)[:, None]
+        self._applied.clear()
+        return [losses, norms, rates]
 
     def _join(self) -> None:
         """Make one tensor each of what was told of the last steps."""
@@ -122,7 +149,8 @@ class Looped:
     def judge(self, batch: Any) -> tuple[torch.Tensor, Tensors]:
         """Loss and metrics of a batch, [1] each, in eval mode."""
         self._program.eval()
-        loss, metrics = self._program(batch, judge=True)
+        with self._driver.evaluation():
+            loss, metrics = self._program(batch, judge=True)
         # A model may turn gradients on for itself, to compute forces say; what led here would be held to the end.
         return loss.detach()[None], {name: value.detach()[None] for name, value in metrics.items()}
 
@@ -137,7 +165,8 @@ class Looped:
     def weights(self, lane: int) -> Tensors:
         """The weights and buffers, named as in the user's model."""
         every = {**dict(self._program.named_parameters()), **dict(self._program.named_buffers())}
-        return {name: tensor.detach().clone() for name, tensor in self._program.as_saved(every).items()}
+        with self._driver.evaluation():
+            return {name: tensor.detach().clone() for name, tensor in self._program.as_saved(every).items()}
 
     # ------------------------------------------------------------------------------------------------- going on
 
@@ -145,14 +174,18 @@ class Looped:
         """Its one lane goes on."""
 
     def tree(self) -> Any:
-        """All that changes, as nested dicts of tensors."""
-        slots = {
-            name: {slot: value for slot, value in self._optimizer.state[p].items() if isinstance(value, torch.Tensor)}
-            for name, p in self._params.items()
-            if p in self._optimizer.state
+        """All that changes, as nested dicts and lists of tensors and numbers."""
+        state = {
+            name: _plain(self._optimizer.state[p]) for name, p in self._params.items() if p in self._optimizer.state
         }
-        params = {name: p.detach() for name, p in self._params.items()}
-        return {"params": params, "buffers": dict(self._program.named_buffers()), "state": slots}
+        return {
+            "params": {name: p.detach() for name, p in self._params.items()},
+            "buffers": dict(self._program.named_buffers()),
+            "state": state,
+            # Some keep what they estimate beside their settings.
+            "groups": [_plain(group) for group in self._optimizer.param_groups],
+            "shared": dict(self._driver.shared),
+        }
 
     @torch.no_grad()
     def set_tree(self, tree: Any) -> None:
@@ -161,9 +194,16 @@ class Looped:
             p.copy_(tree["params"][name])
             if name in tree["state"]:
                 self._optimizer.state[p] = dict(tree["state"][name])
+        for group, own in zip(self._optimizer.param_groups, tree["groups"], strict=True):
+            group.update(own)
+        self._driver.shared.update(tree["shared"])
         for name, value in tree["buffers"].items():
             owner, _, own_name = name.rpartition(".")
             setattr(self._program.get_submodule(owner), own_name, value)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if isinstance(value, torch.Tensor | bool | int | float)}
 
 
 def _reaches_others(loss: torch.Tensor, own: Tensors) -> bool:

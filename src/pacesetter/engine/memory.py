@@ -20,7 +20,7 @@ from pacesetter.optimizers import Rule
 from pacesetter.tasks._task import Task
 from pacesetter.textform import parse_size
 
-__all__ = ["Needs", "budget", "free_bytes", "is_out_of_memory", "needs", "peak_bytes", "peaks"]
+__all__ = ["SLOTS_OF_OTHERS", "Needs", "budget", "free_bytes", "is_out_of_memory", "needs", "peak_bytes", "peaks"]
 
 MEMORY = Path("/proc/meminfo")
 """Where Linux tells how much memory there is."""
@@ -43,6 +43,8 @@ as much, as it overwrites nothing in place."""
 WORKSPACES = 2
 """The largest tensors are there again while they are computed with: activations in their gradients, weights and their
 slots in the rule's intermediate results."""
+SLOTS_OF_OTHERS = 4
+"""Numbers that an optimizer of another library is taken to keep beside each weight: as many as Prodigy does."""
 TOO_LITTLE = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 
 
@@ -126,7 +128,7 @@ def needs(task: Task, rule: Rule, device: torch.device) -> Needs:
         program = fresh_program(task, 0, device).train()
         trained = {name: p.detach() for name, p in program.trainable().items()}
         weights, buffers = _bytes(trained.values()), _bytes(program.buffers())
-        state = _bytes(_leaves(rule.init(trained)))
+        state = _bytes(_leaves(rule.init(trained))) if rule.vectorises else SLOTS_OF_OTHERS * weights
         frozen = _bytes(p for p in program.parameters() if not p.requires_grad)
         batch = told("train", "could not be read", lambda: next(Batches(task.train_source, 0, device)))
         kept, largest = told("task", "could not be trained on its first batch", lambda: _kept(program, batch))

@@ -15,7 +15,7 @@ from pacesetter.engine.agreement import ON_FIRST_BATCHES, why_not_vectorised
 from pacesetter.engine.batches import Batches, validation_batches
 from pacesetter.engine.blame import in_one_line, told
 from pacesetter.engine.bundle import Bundle, start, train_at
-from pacesetter.engine.memory import budget, needs
+from pacesetter.engine.memory import SLOTS_OF_OTHERS, budget, needs
 from pacesetter.engine.plan import ENGINES, PRECISIONS, Plan
 from pacesetter.engine.program import fresh_program
 from pacesetter.engine.scripted import WORTH_AFTER
@@ -105,6 +105,8 @@ def make_plan(
 
 def _slots(rule: optimizers.Rule) -> int:
     """Numbers that a rule keeps beside each weight."""
+    if not rule.vectorises:
+        return SLOTS_OF_OTHERS
     return len(trees.tree_leaves(rule.init({"": torch.zeros(1)})))
 
 
@@ -141,6 +143,7 @@ class _Measuring:
         self._why_not_compiled = ""  # not remembered: a full disk or an impatient end of the compiler may pass
         self._cores = torch.get_num_threads() if device == "cpu" else 1
         self._processes = processes
+        self._stackable = [rule for rule in work.rules if optimizers.parse(rule).vectorises]
         self._memory = remembered.Memory.of(task, work.rules, device, precision, self._cores)
 
     def choose(self, engine: str) -> Plan:
@@ -172,6 +175,8 @@ class _Measuring:
         self._memory.keep()
 
     def _obstacle(self) -> str:
+        if not self._stackable:
+            return "optimizers of other libraries train one lane at a time"
         place = torch.device(self._device)
         program = fresh_program(self._task, 0, place, self._precision)
         batch = told("train", "could not be read", lambda: next(Batches(self._task.train_source, 0, place)))
@@ -210,7 +215,7 @@ class _Measuring:
             return []
         left = min(self._seconds(way) for way in others)
         codes = {(way.lanes_per_chunk, way.threads) for way in self._compiled_unmeasured()}
-        price = self._memory.number(PRICE, lambda: COMPILE_SECONDS) * len(self._work.rules) * len(codes)
+        price = self._memory.number(PRICE, lambda: COMPILE_SECONDS) * len(self._stackable) * len(codes)
         if left * (1 - 1 / EXPECTED_GAIN) > price:
             return self._compiled()
         if left < WORTH_LOOKING:
@@ -261,7 +266,8 @@ class _Measuring:
 
     def _measured(self, way: Plan) -> float:
         # Compiled code is made for each rule; without, rules differ too little to be timed each.
-        rules = self._work.rules if way.compiled else self._work.rules[:1]
+        rules = self._stackable if way.engine == "vectorised" else self._work.rules
+        rules = rules if way.compiled else rules[:1]
         times = [float(told("task", ON_FIRST_BATCHES, partial(self._timed, way, rule))) for rule in rules]
         return sum(times) / len(times)
 
@@ -295,7 +301,7 @@ class _Measuring:
 
     def _is_kept(self, way: Plan) -> bool:
         """Whether the compiled code of all rules is there from before."""
-        for rule in self._work.rules:
+        for rule in self._stackable:
             bundle = self._bundle(way, rule)
             (chunk,) = bundle.chunks
             assert isinstance(chunk, Vectorised)

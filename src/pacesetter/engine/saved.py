@@ -114,11 +114,13 @@ def load(task: Task, plan: Plan, saved: bytes, with_weights: bool = False) -> Bu
 
 
 def _taken_apart(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """The same nested dicts and lists with the names of tensors, which go into `tensors`, in their place."""
+    """The same nested dicts, lists and numbers with the names of tensors, which go into `tensors`, in their place."""
     if isinstance(tree, dict):
         return {key: _taken_apart(value, tensors) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_taken_apart(value, tensors) for value in tree]
+    if not isinstance(tree, torch.Tensor):
+        return tree
     name = f"tensor{len(tensors)}"
     tensors[name] = tree
     return name
@@ -130,4 +132,4 @@ def _put_together(tree: Any, tensors: dict[str, torch.Tensor], device: torch.dev
         return {key: _put_together(value, tensors, device) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_put_together(value, tensors, device) for value in tree]
-    return tensors[tree].to(device)
+    return tensors[tree].to(device) if isinstance(tree, str) else tree

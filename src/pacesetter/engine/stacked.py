@@ -39,7 +39,10 @@ class Stacked:
     def update(
         self, params: Tensors, buffers: Tensors, state: Any, frozen: Tensors, rates: torch.Tensor, batches: list[Any]
     ) -> Leaves:
-        """(losses, gradient norms, weights, buffers, state) after an update, [lanes, ...] each; new tensors all."""
+        """(losses, gradient norms, rates, weights, buffers, state) after an update, [lanes, ...] each; new tensors all.
+
+        The rates are those that the rule works out, and are left out where it does not.
+        """
         params = {name: p.detach().requires_grad_() for name, p in params.items()}
         buffers = {name: b.clone() for name, b in buffers.items()}
         losses: list[torch.Tensor] = []
@@ -51,14 +54,14 @@ class Stacked:
                 grads = {**grads, **{name: grads[name] + g if name in grads else g for name, g in found.items()}}
         params, buffers = ({name: t.detach() for name, t in tree.items()} for tree in (params, buffers))
         with torch.no_grad():
-            # Like torch, a weight that the loss does not use is left alone, and so is its state.
-            moved, changed, norm = vmap(self._move)(
-                grads, _only(state, grads), {name: params[name] for name in grads}, rates
-            )
             loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
+            # Like torch, a weight that the loss does not use is left alone, and so is its state.
+            moved, changed, *told = vmap(self._move)(
+                grads, _only(state, grads), {name: params[name] for name in grads}, rates, loss
+            )
         tree = ({**params, **moved}, buffers, _merged(state, changed))
         # What comes out lies in memory as what went in, which is what a compiled step is made for.
-        return [loss, norm, *(t.contiguous() for t in trees.tree_leaves(tree))]
+        return [loss, *told, *(t.contiguous() for t in trees.tree_leaves(tree))]
 
     def _gradients(
         self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any, batches: int
@@ -89,24 +92,22 @@ class Stacked:
         return loss, buffers
 
     def _move(
-        self, grads: Tensors, state: Any, params: Tensors, rate: torch.Tensor
-    ) -> tuple[Tensors, Any, torch.Tensor]:
-        """One lane: (weights, state, norm of its gradient before it is clipped)."""
+        self, grads: Tensors, state: Any, params: Tensors, rate: torch.Tensor, loss: torch.Tensor
+    ) -> tuple[Any, ...]:
+        """One lane: (weights, state, norm of its gradient before it is clipped, the rate if the rule works one out)."""
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
         if self._program.task.clip_norm is not None:
             share = torch.clamp(self._program.task.clip_norm / (norm + CLIP_EPS), max=1.0)
             grads = {name: g * share.to(g.dtype) for name, g in grads.items()}
-        moved: Tensors = {}
-        changed = state
-        for ratio, names in self._groups.items():
-            own = {name: grads[name] for name in names if name in grads}
-            if own:
-                some, slots = self._rule.update(
-                    own, _only(state, own), {name: params[name] for name in own}, rate * ratio
-                )
-                assert isinstance(some, dict)
-                moved, changed = {**moved, **some}, _merged(changed, slots)
-        return moved, changed, norm
+        rates = {ratio: rate * ratio for ratio in self._groups}
+        each: Any = next(iter(rates.values()))
+        if len(rates) > 1:
+            each = {name: rates[ratio] for ratio, names in self._groups.items() for name in names if name in grads}
+        extra = {"loss": loss} if "loss" in self._rule.needs else {}
+        moved, changed = self._rule.update(grads, state, params, each, **extra)
+        if not self._rule.sets_rate:
+            return moved, changed, norm
+        return moved, changed, norm, torch.as_tensor(self._rule.effective_lr(changed, rate)).double()
 
     def judge(self, weights: Tensors, buffers: Tensors, frozen: Tensors, batch: Any) -> Leaves:
         """(losses, then each of the task's metrics) of a batch, [lanes] each."""

@@ -60,7 +60,7 @@ def _end_to_end(curves: Sequence[Curve]) -> Curve:
     """The curve whose parts these are."""
     arrays = {
         name: np.concatenate([getattr(curve, name) for curve in curves])
-        for name in ("lr", "train_loss", "grad_norm", "eval_steps", "valid_loss")
+        for name in ("lr", "train_loss", "grad_norm", "effective_lr", "eval_steps", "valid_loss")
     }
     metrics = {name for curve in curves for name in curve.metrics}
     paths = [curve.path for curve in curves if curve.path is not None]

@@ -60,7 +60,7 @@ class Vectorised:
         self._judges_together = True
         self._passes = 1
         self._rates = torch.empty(0)
-        self._told: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._told: list[Leaves] = []
         self.lanes = lanes
 
     @property
@@ -103,17 +103,21 @@ class Vectorised:
                     raise
                 self._passes *= 2
                 rewind()
-        loss, norm, *self._moving = made
-        self._told.append((loss, norm))
+        numbers = 3 if self._rule.sets_rate else 2
+        self._told.append(made[:numbers])
+        self._moving = made[numbers:]
 
-    def told(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(losses, gradient norms) of the steps since the last call, [steps, lanes] each."""
-        columns = tuple(torch.stack(column)[:, : self.lanes] for column in zip(*self._told, strict=True))
+    def told(self) -> Leaves:
+        """Losses, gradient norms and rates of the steps since the last call, [steps, lanes] each.
+
+        The rates are left out unless the rule works them out.
+        """
+        columns = [torch.stack(column)[:, : self.lanes] for column in zip(*self._told, strict=True)]
         self._told.clear()
-        return columns[0], columns[1]
+        return columns
 
     def _in_passes(self, rates: torch.Tensor, batches: Sequence[Any]) -> Leaves:
-        """(loss, norm, weights, buffers and state after the update), of all rows at once or of some after the other."""
+        """What `Stacked.update` gives, of all rows at once or of some after the other."""
         if self._passes == 1:
             return self._pass(self._moving, rates, batches)
         rewind = _rewinder(rates.device)

@@ -1,19 +1,25 @@
 """Rules: how gradients become the next weights. One rule per file, pure functions, the learning rate an argument."""
 
+import re
+
 from pacesetter.optimizers._base import Rule
 from pacesetter.optimizers.adagrad import adagrad
 from pacesetter.optimizers.adam import adam
 from pacesetter.optimizers.adamw import adamw
+from pacesetter.optimizers.foreign import foreign
 from pacesetter.optimizers.rmsprop import rmsprop
 from pacesetter.optimizers.sgd import sgd
 from pacesetter.textform import parse_call
 
-__all__ = ["Rule", "adagrad", "adam", "adamw", "names", "parse", "rmsprop", "sgd"]
+__all__ = ["Rule", "adagrad", "adam", "adamw", "foreign", "names", "parse", "rmsprop", "sgd"]
 
-# Every rule that is exported is known to `parse`.
+# Every rule that is exported is known to `parse`; one of another library is known by its path.
 _REGISTRY: dict[str, type[Rule]] = {
-    name: rule for name, rule in globals().items() if name in __all__ and isinstance(rule, type) and rule is not Rule
+    name: rule
+    for name, rule in globals().items()
+    if name in __all__ and isinstance(rule, type) and rule not in (Rule, foreign)
 }
+_PATH = re.compile(r"\s*[\w.]+:")
 
 
 def names() -> list[str]:
@@ -24,11 +30,14 @@ def names() -> list[str]:
 def parse(text: str | Rule) -> Rule:
     """The rule that a text form such as `"sgd(momentum=0.9)"` names; a rule comes back as it is.
 
-    Raises UnknownName for a rule that does not exist and ParseError for a text that does not parse.
+    `"torch:Adafactor"` or `"my_module:MyOptimizer(beta=0.9)"` is any `torch.optim.Optimizer` class by its import path,
+    see `foreign`. Raises UnknownName for a rule that does not exist and ParseError for a text that does not parse.
 
     >>> parse("adam(beta2=0.95)") == adam(beta2=0.95)
     True
     """
     if isinstance(text, Rule):
         return text
+    if isinstance(text, str) and _PATH.match(text):
+        return foreign.parse(text)
     return parse_call(text, "optimizer", _REGISTRY)

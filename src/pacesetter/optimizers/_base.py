@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from pacesetter.optimizers._driver import Driver
+
 Params: TypeAlias = "Tensor | dict[str, Tensor]"
 State: TypeAlias = "dict[str, Tensor | dict[str, Tensor]]"
 Scalar: TypeAlias = "float | Tensor"
@@ -78,6 +80,12 @@ class Rule(ABC):
         from pacesetter.optimizers._optimizer import made
 
         return made(self, params, lr)
+
+    def driver(self, params: "Iterable[Any]", lr: float) -> "Driver":
+        """The optimizer that `to_torch` gives, with one way to drive it whatever it wants besides gradients."""
+        from pacesetter.optimizers._driver import Driver
+
+        return Driver(self.to_torch(params, lr))
 
     def __str__(self) -> str:
         return format_call(self)

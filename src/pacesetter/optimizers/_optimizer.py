@@ -60,7 +60,7 @@ class RuleOptimizer(Optimizer):
 
     def __init__(self, params: Iterable[Any], rule: Rule, lr: float) -> None:
         self.rule = rule
-        self._shared: dict[str, torch.Tensor] = {}
+        self.shared: dict[str, torch.Tensor] = {}
         self._evaluating = False
         super().__init__(checked_groups(params, lr), {"lr": lr})
         if type(rule).evaluation is not Rule.evaluation:
@@ -109,12 +109,12 @@ class RuleOptimizer(Optimizer):
                 for name, own in value.items():
                     self.state[params[name]][slot] = own
             else:
-                self._shared[slot] = value
+                self.shared[slot] = value
         return loss
 
     def effective_lr(self) -> list[float]:
         """The rate of the last update for each group, as the rule worked it out."""
-        state: Any = self._shared
+        state: Any = self.shared
         return [float(self.rule.effective_lr(state, group["lr"])) for group in self.param_groups]
 
     def is_training(self, ids: set[int]) -> bool:
@@ -141,12 +141,12 @@ class RuleOptimizer(Optimizer):
                     for name, own in value.items():
                         self.state[params[name]][slot] = own
                 else:
-                    self._shared.setdefault(slot, value)
+                    self.shared.setdefault(slot, value)
             for p in new.values():
                 self.state[p].setdefault("seen", torch.ones(()))  # a rule may keep nothing of its own for a weight
         slots = {slot for p in params.values() for slot in self.state[p]} - {"seen"}
         by_weight = {slot: {name: self.state[p][slot] for name, p in params.items()} for slot in slots}
-        return {**self._shared, **by_weight}
+        return {**self.shared, **by_weight}
 
     # ------------------------------------------------------------------------------------------------- evaluating
 
@@ -176,7 +176,7 @@ class RuleOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """All that it knows: tensors, numbers, text, lists and dicts."""
-        return {**super().state_dict(), "rule": str(self.rule), "shared": dict(self._shared)}
+        return {**super().state_dict(), "rule": str(self.rule), "shared": dict(self.shared)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave; InputError when it is of another rule or of other groups."""
@@ -192,7 +192,7 @@ class RuleOptimizer(Optimizer):
         kept = {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
         super().load_state_dict(kept)
         # torch brings floating state to the dtype of the weights; what a lane shares stays in double precision.
-        self._shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
+        self.shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
 
 
 _watched: "weakref.WeakSet[RuleOptimizer]" = weakref.WeakSet()

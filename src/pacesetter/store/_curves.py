@@ -30,7 +30,8 @@ def pack(part: Curve) -> dict[str, Any]:
     """The columns of one part."""
     path = None if part.path is None else np.asarray(part.path, dtype=_FLOAT)
     return {
-        "lr": _bytes(part.lr),
+        # Twice as long where the optimizer worked out rates of its own: those come after the ones that it was given.
+        "lr": _bytes(part.lr) + _bytes(part.effective_lr),
         "train_loss": _bytes(part.train_loss),
         "grad_norm": _bytes(part.grad_norm),
         "eval_steps": _bytes(part.eval_steps, _INT),
@@ -60,8 +61,10 @@ def unpack(rows: list[Mapping[Any, Any]]) -> Curve:
             blobs.append(missing if place is None else blob[place : place + size])
     paths = [row for row in rows if row["path"] is not None]
     path = _floats(row["path"] for row in paths).reshape(-1, paths[0]["path_width"]) if paths else None
+    ends = [len(row["train_loss"]) for row in rows]
     return Curve(
-        lr=_floats(row["lr"] for row in rows),
+        lr=_floats(row["lr"][:end] for row, end in zip(rows, ends, strict=True)),
+        effective_lr=_floats(row["lr"][end:] for row, end in zip(rows, ends, strict=True)),
         train_loss=_floats(row["train_loss"] for row in rows),
         grad_norm=_floats(row["grad_norm"] for row in rows),
         eval_steps=np.frombuffer(b"".join(row["eval_steps"] for row in rows), _INT).astype(np.int64),
@@ -84,6 +87,9 @@ def check(lane: Lane, part: Curve, steps: int, evaluated: int) -> tuple[int, int
     for name, values in lengths.items():
         if len(values) != updates:
             raise InputError(f"`{name}` must have one entry per update, got {len(values)} for {updates} updates")
+    if len(part.effective_lr) not in (0, updates):
+        got = f"got {len(part.effective_lr)} for {updates} updates"
+        raise InputError(f"`effective_lr` must have one entry per update or none, {got}")
     for name, values in {"valid_loss": part.valid_loss, **part.metrics}.items():
         if len(values) != evaluations:
             raise InputError(f"`{name}` must have one entry per evaluation, got {len(values)} for {evaluations}")

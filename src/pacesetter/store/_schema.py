@@ -72,6 +72,7 @@ parts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("lane_id", ForeignKey("lanes.id", ondelete="CASCADE"), nullable=False),
+    # Twice as long as the losses where the optimizer worked out rates of its own, which come second.
     Column("lr", LargeBinary, nullable=False),
     Column("train_loss", LargeBinary, nullable=False),
     Column("grad_norm", LargeBinary, nullable=False),

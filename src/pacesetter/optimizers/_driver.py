@@ -1,0 +1,70 @@
+"""One way to drive any optimizer through an update, whatever it wants besides the gradients."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from pacesetter.optimizers._optimizer import RuleOptimizer
+
+__all__ = ["Driver"]
+
+
+class Driver:
+    """An optimizer's updates and evaluations, with the loss, the closure and the switches that it asks for.
+
+    It looks at the optimizer's `step`: a closure that must be given, or a `loss` that may be, are given. An optimizer
+    with `train()` and `eval()`, as those of the package schedulefree, is switched.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        asked = inspect.signature(type(optimizer).step).parameters
+        closure = asked.get("closure")
+        self._wants_closure = closure is not None and closure.default is inspect.Parameter.empty
+        self._wants_loss = "loss" in asked
+        self._switch(training=True)
+
+    def step(self, loss: torch.Tensor, again: Callable[[], torch.Tensor]) -> None:
+        """One update by the gradients that are there. `again` works them out once more and returns the loss."""
+        step: Any = self.optimizer.step
+        if self._wants_closure:
+            step(again)
+        elif self._wants_loss:
+            step(loss=loss.detach())
+        else:
+            step()
+
+    @property
+    def shared(self) -> dict[str, torch.Tensor]:
+        """State that belongs to all parameters together, to be saved and set."""
+        return self.optimizer.shared if isinstance(self.optimizer, RuleOptimizer) else {}
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Within it the parameters are the weights to evaluate."""
+        if isinstance(self.optimizer, RuleOptimizer):
+            with self.optimizer.evaluation():
+                yield
+            return
+        self._switch(training=False)
+        try:
+            yield
+        finally:
+            self._switch(training=True)
+
+    def effective_lr(self) -> float:
+        """The rate of the last update in the first group: what the optimizer worked out, else what it was asked for."""
+        if isinstance(self.optimizer, RuleOptimizer):
+            return self.optimizer.effective_lr()[0]
+        group = self.optimizer.param_groups[0]
+        # What they call it: the estimate d of Prodigy and D-Adaptation, the rate of schedulefree after its warm-up.
+        return float(group.get("scheduled_lr", group["lr"])) * float(group.get("d", 1.0))
+
+    def _switch(self, training: bool) -> None:
+        switch: Any = getattr(self.optimizer, "train" if training else "eval", None)
+        if callable(switch) and not isinstance(self.optimizer, RuleOptimizer):
+            switch()
