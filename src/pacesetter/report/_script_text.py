@@ -9,10 +9,12 @@ __all__ = [
     "LOW",
     "METRICS",
     "MODULE",
+    "OF_OTHERS",
+    "OF_OTHERS_GRADIENT",
     "OF_SOURCES",
     "OF_TENSORS",
+    "OF_TORCH",
     "ONE_BATCH",
-    "ONE_GROUP",
     "RATIOS",
     "SEVERAL_BATCHES",
 ]
@@ -134,8 +136,33 @@ CLIPPED = """
         torch.nn.utils.clip_grad_norm_(weights, {clip_norm})"""
 """What clips it; takes `clip_norm`."""
 
-ONE_GROUP = """optimizer = torch.optim.{name}(weights, lr={lr}{settings})"""
-"""The optimizer of weights that all have the lane's rate; takes `name`, `lr` and `settings`."""
+OF_TORCH = """optimizer = torch.optim.{name}({weights}, lr={lr}{settings})"""
+"""An optimizer that torch has; takes `name`, `weights`, `lr` and `settings`."""
+
+OF_OTHERS = """from pacesetter.optimizers import parse  # of what torch has not
+
+    driver = parse({rule!r}).driver({weights}, {lr})
+    optimizer = driver.optimizer
+
+    def seen():
+        with driver.evaluation():
+            return validation_loss(model)
+"""
+"""Any other; takes `rule`, `weights` and `lr`."""
+
+OF_OTHERS_GRADIENT = """given = [next(batches) for _ in range({accumulate})]
+
+        def again():
+            optimizer.zero_grad()
+            loss = torch.zeros(())
+            for batch in given:
+                part = loss_of(model, batch) / {accumulate}
+                part.backward()
+                loss = loss + part.detach(){clipped}
+            return loss
+
+        loss = again()"""
+"""The gradient for an optimizer that may ask for it again; takes `accumulate` and `clipped`."""
 
 RATIOS = """
 # Factors on the rate of the weights whose names begin so; the longest beginning counts.
@@ -153,8 +180,8 @@ GROUPS = """groups = {{}}
         if weight.requires_grad:
             groups.setdefault(ratio_of(name), []).append(weight)
     groups = [{{"params": group, "ratio": ratio}} for ratio, group in groups.items()]
-    optimizer = torch.optim.{name}(groups, lr={lr}{settings})"""
-"""The optimizer of weights in groups of one ratio each; takes `name`, `lr` and `settings`."""
+    {optimizer}"""
+"""The optimizer of weights in groups of one ratio each; takes it."""
 
 LOW = """def in_float32(output):
     return output.float() if isinstance(output, torch.Tensor) and output.dtype == torch.bfloat16 else output
@@ -209,7 +236,7 @@ def main():
 
     def compare(step):
         then = recorded[step]
-        now = sum(losses) / len(losses) if losses else None, None if then[1] is None else validation_loss(model)
+        now = sum(losses) / len(losses) if losses else None, None if then[1] is None else {look}
         losses.clear()
         both = [pair for pair in zip(now, then) if None not in pair]
         differences.extend(difference(*pair) for pair in both)
@@ -229,7 +256,7 @@ def main():
         for weight in weights:
             if weight.grad is not None and weight.grad.is_sparse:
                 weight.grad = weight.grad.to_dense()  # which every optimizer takes{clipped}
-        optimizer.step()
+        {step}
         losses.append(float(loss.detach()))
         if step in recorded:
             compare(step)

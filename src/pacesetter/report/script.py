@@ -38,9 +38,9 @@ errors of a loss that went down a thousandfold are those of the numbers it was c
 def script(study: StudyRecord, lane: int) -> str:
     """Python source that trains lane number `lane` (from 0) of `study` again and prints its losses beside the recorded.
 
-    A built-in task's script imports torch and numpy alone; a user's task is imported from its file or module. A program
-    is started by a shell script of its command, which prints what it printed.
-    Raises InputError for a lane that does not exist or a task that was given as an object (nothing to import).
+    A built-in task's script imports torch and numpy alone (and ours for an optimizer that torch has not); a user's task
+    is imported from its file or module. A program is started by a shell script of its command, which prints what it
+    printed. Raises InputError for a lane that does not exist or a task that was given as an object (nothing to import).
     """
     if not 0 <= lane < len(study.lanes):
         raise InputError(f"`lane` must be between 0 and {len(study.lanes) - 1}, got lane={lane}")
@@ -139,21 +139,32 @@ def _updates(study: StudyRecord, record: LaneRecord) -> dict[str, str]:
     """The pieces that an update is made of, each no more than the study needs."""
     from pacesetter import optimizers
 
-    of_torch = optimizers.parse(record.lane.optimizer).torch_optimizer()
-    if of_torch is None:
-        got = f"got {record.lane.optimizer}"
-        raise InputError(f"`lane` must have an optimizer of torch.optim for a script in plain PyTorch, {got}")
-    name, arguments = of_torch
-    settings = "".join(f", {key}={value!r}" for key, value in arguments.items())
     given = study.provenance
     ratios, accumulate, clip_norm = given.get("lr_ratios"), given.get("accumulate", 1), given.get("clip_norm")
-    optimizer = _text.GROUPS if ratios else _text.ONE_GROUP
-    return {
+    clipped = "" if clip_norm is None else _text.CLIPPED.format(clip_norm=clip_norm)
+    rule = optimizers.parse(record.lane.optimizer)
+    made = {"weights": "groups" if ratios else "weights", "lr": repr(float(record.curve.lr[0]))}
+    of_torch = rule.torch_optimizer()
+    if of_torch is None:
+        optimizer = _text.OF_OTHERS.format(rule=str(rule), **made)
+        clipped = clipped.replace("\n", "\n        ")
+        gradient = _text.OF_OTHERS_GRADIENT.format(accumulate=accumulate, clipped=clipped)
+        pieces = {"gradient": gradient, "clipped": "", "step": "driver.step(loss, again)", "look": "seen()"}
+    else:
+        name, arguments = of_torch
+        settings = "".join(f", {key}={value!r}" for key, value in arguments.items())
+        optimizer = _text.OF_TORCH.format(name=name, settings=settings, **made)
+        gradient = _text.ONE_BATCH if accumulate == 1 else _text.SEVERAL_BATCHES.format(accumulate=accumulate)
+        pieces = {
+            "gradient": gradient,
+            "clipped": clipped,
+            "step": "optimizer.step()",
+            "look": "validation_loss(model)",
+        }
+    return pieces | {
         "ratios": _text.RATIOS.format(ratios=ratios) if ratios else "",
-        "optimizer": optimizer.format(name=name, lr=repr(float(record.curve.lr[0])), settings=settings),
+        "optimizer": _text.GROUPS.format(optimizer=optimizer) if ratios else optimizer,
         "times_ratio": ' * group["ratio"]' if ratios else "",
-        "gradient": _text.ONE_BATCH if accumulate == 1 else _text.SEVERAL_BATCHES.format(accumulate=accumulate),
-        "clipped": "" if clip_norm is None else _text.CLIPPED.format(clip_norm=clip_norm),
     }
 
 
