@@ -15,7 +15,7 @@ from pacesetter.engine.train import bundles_of
 from pacesetter.engine.workload import Work
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Lane
-from tests.engine.helpers import small_task
+from tests.engine.helpers import lanes_of, small_task
 
 NO_COMPILER = "this machine has no C++ compiler called c++"
 SPEEDS = {"looped": 1e-3, "vectorised": 2e-4, "compiled": 1e-4}
@@ -342,3 +342,10 @@ def test_real_times_make_a_plan(monkeypatch, tmp_path):
     assert plan.engine in ("looped", "vectorised")
     assert plan.lanes_per_bundle == 16
     assert torch.get_num_threads() == before
+
+
+def test_a_schedule_that_cycles_the_momentum_is_refused():
+    """Lanes have one momentum throughout: a one-cycle with a momentum of its own is refused."""
+    task = small_task()
+    with pytest.raises(InputError, match=r"`momentum` must be left out .*got one_cycle.*connect.torch"):
+        make_plan(task, lanes_of(task, [0.1], schedule="one_cycle(momentum=[0.85, 0.95])"))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as trees
 
-from pacesetter import optimizers
+from pacesetter import optimizers, schedules
 from pacesetter.engine import remembered
 from pacesetter.engine.agreement import ON_FIRST_BATCHES, why_not_vectorised
 from pacesetter.engine.batches import Batches, validation_batches
@@ -83,6 +83,7 @@ def make_plan(
         raise UnknownName.of("engine", engine, ENGINES)
     if precision not in PRECISIONS:
         raise UnknownName.of("precision", precision, PRECISIONS)
+    _refuse_cycled_momentum(lanes)
     place = usable_device(device)
     work = Work.of(lanes)
     with traceless():
@@ -101,6 +102,16 @@ def make_plan(
     left = None if each is None else each - chunk * need.per_chunk_lane
     room = MOST_IN_BUNDLE if left is None else max(1, left // max(need.per_lane, 1))
     return replace(plan, lanes_per_bundle=work.per_bundle(room, plan.workers))
+
+
+def _refuse_cycled_momentum(lanes: Sequence[Lane]) -> None:
+    """A lane's optimizer has one momentum throughout: a schedule that cycles it would be another one in lanes."""
+    for text, total_steps in {(lane.schedule, lane.total_steps) for lane in lanes}:
+        if schedules.parse(text).momentum_at(0, total_steps) is not None:
+            raise InputError(
+                f"`momentum` must be left out of a schedule of lanes, got {text}: compare rates without it; "
+                "in a loop of your own `pacesetter.connect.torch.scheduler` cycles it"
+            )
 
 
 def _slots(rule: optimizers.Rule) -> int:
