@@ -1,6 +1,7 @@
 """The PyTorch connector: rates, groups, controllers, checkpoints, and what it leaves alone."""
 
 import copy
+import gc
 import json
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def test_group_added_later_joins():
     scheduled = scheduler(optimizer, "linear", 10)
     walk(optimizer, scheduled, 4)
     optimizer.add_param_group({"params": weights(), "lr": 0.1})
+    optimizer.step()
     scheduled.step()
     assert scheduled.get_last_lr() == [0.5 * 0.5, 0.1 * 0.5]
 
@@ -102,6 +104,7 @@ def test_rate_set_by_hand_does_not_matter():
     optimizer = sgd(0.5)
     scheduled = scheduler(optimizer, "linear", 10)
     optimizer.param_groups[0]["lr"] = 77.0
+    optimizer.step()
     scheduled.step()
     assert scheduled.get_last_lr() == [0.45]
 
@@ -156,8 +159,9 @@ def test_plateau_follows_torch():
 
 def test_pure_schedule_does_not_mind_metrics():
     """A pure schedule hears metrics and goes its way, so that one loop serves every recipe."""
-    scheduled = scheduler(sgd(0.5), "linear", 10)
-    scheduled.step()
+    optimizer = sgd(0.5)
+    scheduled = scheduler(optimizer, "linear", 10)
+    walk(optimizer, scheduled, 1)
     scheduled.observe(torch.tensor(3.0))
     assert scheduled.get_last_lr() == [0.45]
 
@@ -193,21 +197,150 @@ def test_resumes_exactly(text, optimizer_first):
     assert first + go_on(optimizer, scheduled, range(7, 12)) == whole
 
 
+@pytest.mark.parametrize("text", [WARM_COSINE, "warmup(0.3) >> cosine * plateau(factor=0.5, patience=0)"])
+@pytest.mark.parametrize(("first", "second"), [(10, 25), (25, 10)])
+def test_a_state_of_another_length_goes_on_at_this_length(text, first, second):
+    """Loaded into a longer or a shorter run, the rate is that of the new length at the same number of updates."""
+    optimizer = sgd(0.5)
+    scheduled = scheduler(optimizer, text, first)
+    for k in range(7):
+        optimizer.step()
+        scheduled.step()
+        scheduled.observe(metrics()[k])
+    other = sgd(0.5)
+    longer = scheduler(other, text, second)
+    longer.load_state_dict(json.loads(json.dumps(scheduled.state_dict())))
+    parsed = schedules.parse(text)
+    assert longer.get_last_lr() == [0.5 * parsed.factor(scheduled.state, 7, second)]
+    scheduled.total_steps = second
+    assert scheduled.get_last_lr() == longer.get_last_lr()
+    assert (scheduled.total_steps, longer.total_steps) == (second, second)
+
+
+def test_the_length_may_be_changed_to_one_that_fits():
+    """A new length in which the spans do not fit is refused, and the old one stays."""
+    scheduled = scheduler(sgd(0.5), "warmup(8) >> cosine", 10)
+    for wrong in (5, 0, -3):
+        with pytest.raises(InputError):
+            scheduled.total_steps = wrong
+    assert (scheduled.total_steps, scheduled.get_last_lr()) == (10, [0.5 / 8])
+
+
+def test_counts_updates_and_not_calls():
+    """With gradient accumulation `step` may be called after every batch: the rate follows the updates."""
+    optimizer = sgd(0.5)
+    scheduled = scheduler(optimizer, "linear", 10)
+    for batch in range(12):
+        if batch % 3 == 2:
+            optimizer.step()
+        scheduled.step()
+        assert scheduled.get_last_lr() == [0.5 * (1 - (batch + 1) // 3 / 10)]
+    assert (scheduled.asked, scheduled.applied) == (12, 4)
+    assert scheduled.counts() == "12 steps were asked for and 4 updates were made: the rate follows the updates"
+    assert scheduled.counts() in repr(scheduled)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_updates_that_grad_scaler_skips_do_not_count(fused):
+    """An update that is skipped for an infinite gradient moves no rate, also where the kernel skips it."""
+    (weight,) = weights()
+    optimizer = torch.optim.AdamW([weight], lr=0.5, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scheduled = scheduler(optimizer, "linear", 10)
+    for k, factor in enumerate((1.0, float("inf"), 1.0, 1.0, float("inf"))):
+        optimizer.zero_grad()
+        before = weight.detach().clone()
+        scaler.scale((weight * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        scheduled.step()
+        assert torch.equal(before, weight) == (k in (1, 4))
+    assert (scheduled.asked, scheduled.applied) == (5, 3)
+    assert scheduled.get_last_lr() == [0.5 * 0.7]
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_accelerate_may_call_it_for_every_process(processes, monkeypatch):
+    """Called once for each process by accelerate, which counts batches too, the rate follows the updates."""
+    accelerate = pytest.importorskip("accelerate", reason="the test is of accelerate")
+    from accelerate.state import AcceleratorState
+
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
+    optimizer = sgd(0.5)
+    model = torch.nn.Linear(2, 1)
+    optimizer.add_param_group({"params": list(model.parameters())})
+    scheduled = scheduler(optimizer, "linear", 10)
+    _, own, wrapped = accelerator.prepare(model, optimizer, scheduled)
+    monkeypatch.setattr(AcceleratorState, "num_processes", processes, raising=False)
+    for batch in range(30):
+        with accelerator.accumulate(model):
+            accelerator.backward(model(torch.ones(4, 2)).sum())
+            own.step()
+            wrapped.step()
+            own.zero_grad()
+        assert scheduled.applied == (batch + 1) // 3
+        assert scheduled.get_last_lr()[0] == 0.5 * (1 - (batch + 1) // 3 / 10)
+
+
+def test_momentum_goes_with_one_cycle():
+    """Rate and momentum are those of torch's OneCycleLR at every update, for momentum and for Adam's beta1."""
+    for make in (lambda: sgd(0.1, momentum=0.9), lambda: torch.optim.AdamW(weights(), lr=0.1)):
+        ours, theirs = make(), make()
+        scheduled = scheduler(ours, "one_cycle(ends=last, momentum=[0.85, 0.95])", 40)
+        peer = lr_scheduler.OneCycleLR(theirs, 0.1, 40)
+        for k in range(40):
+            groups = ours.param_groups[0], theirs.param_groups[0]
+            mine, other = ([g["lr"], g.get("momentum", g.get("betas", (0,))[0])] for g in groups)
+            assert mine == pytest.approx(other, rel=1e-12, abs=1e-15)
+            ours.step()
+            scheduled.step()
+            theirs.step()
+            if k < 39:
+                peer.step()
+
+
+@pytest.mark.parametrize("make", [sgd, lambda: torch.optim.Adagrad(weights(), lr=0.1)])
+def test_without_a_momentum_there_is_none_to_cycle(make):
+    """An optimizer without a momentum is refused where the schedule cycles it."""
+    with pytest.raises(InputError, match="`optimizer` must have a momentum to cycle, got"):
+        scheduler(make(), "one_cycle(momentum=[0.85, 0.95])", 40)
+
+
+def test_copies_count_for_themselves():
+    """A copied scheduler drives its own copy of the optimizer, and one that is gone leaves no hook behind."""
+    optimizer = sgd(0.5)
+    scheduled = scheduler(optimizer, "linear", 10)
+    other = copy.deepcopy(scheduled)
+    walk(optimizer, scheduled, 3)
+    walk(other.optimizer, other, 5)
+    assert (scheduled.applied, other.applied) == (3, 5)
+    del scheduled
+    gc.collect()
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_a_metric_that_is_nan_is_refused():
+    """It is an error that says so, and the state stays as it was."""
+    scheduled = scheduler(sgd(0.5), "plateau", 10)
+    with pytest.raises(InputError, match="`metric` must be a number to compare by, got metric=nan"):
+        scheduled.observe(float("nan"))
+    assert scheduled.state == schedules.parse("plateau").init()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"schedule": "linear"}, "same schedule, got schedule='linear' where this one has 'cosine'"),
-        ({"total_steps": 20}, "same total_steps, got total_steps=20 where this one has 10"),
         ({"base_lrs": [0.1, 0.2]}, "one rate for each parameter group, got 2 where the optimizer has 1"),
     ],
 )
 def test_foreign_state_is_refused(change, words):
-    """The state of another schedule, length or optimizer is refused, and nothing is changed by it."""
+    """The state of another schedule or optimizer is refused, and nothing is changed by it."""
     scheduled = scheduler(sgd(), "cosine", 10)
     before = scheduled.state_dict()
     with pytest.raises(InputError, match=words):
         scheduled.load_state_dict({**before, "step": 5, **change})
-    with pytest.raises(InputError, match="got none of schedule, total_steps, step, state"):
+    with pytest.raises(InputError, match="got none of schedule, total_steps, step, asked, state"):
         scheduled.load_state_dict({"last_epoch": 3, "base_lrs": [0.1]})
     assert scheduled.state_dict() == before
 
