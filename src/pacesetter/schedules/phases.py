@@ -102,7 +102,7 @@ class wsd(Piece):
     span: in steps or as a share of the run, or None for the rest.
     warmup: length W of the way up, in steps (from 1) or as a share of the span; step k has (k + 1) / W.
     decay: length of the cooldown, in steps (from 1) or as a share of the span; a fifth by default.
-    shape: of the cooldown: "linear", "cosine", or "sqrt" for `1 - sqrt(u)`, the default, which was best in a comparison
+    shape: of the cooldown, as `cooldown` has it; "sqrt", `1 - sqrt(u)`, is the default, as it was best in a comparison
         (Hägele et al.).
     final: end value in [0, 1], reached at the first step after the span.
 

@@ -97,7 +97,7 @@ class warmup(Piece):
 
     KIND: ClassVar[Kind] = "constant"
     span: int | float = field()
-    shape: Literal["linear", "cosine", "exponential"] = "linear"
+    shape: Literal["linear", "cosine", "sqrt", "exponential"] = "linear"
     start: float = 0.0
     counts: Literal["within", "from_zero", "between", "to_last"] = "within"
 
@@ -106,7 +106,7 @@ class warmup(Piece):
             raise InputError("`span` must be given to `warmup`, got span=None: write warmup(0.05), say")
         self._keep("start", 0, 1, "a share of the peak")
         for name, words in (
-            ("shape", ("linear", "cosine", "exponential")),
+            ("shape", ("linear", "cosine", "sqrt", "exponential")),
             ("counts", ("within", "from_zero", "between", "to_last")),
         ):
             if getattr(self, name) not in words:
@@ -119,7 +119,12 @@ class warmup(Piece):
         u = xp.clip(self._progress(k, n), 0.0, 1.0)
         if self.shape == "exponential":
             return xp.power(self.start, 1.0 - u)
-        height = u if self.shape == "linear" else 0.5 - 0.5 * xp.cos(math.pi * u)
+        if self.shape == "linear":
+            height = u
+        elif self.shape == "cosine":
+            height = 0.5 - 0.5 * xp.cos(math.pi * u)
+        else:
+            height = 1.0 - (1.0 - u) ** 0.5
         return height + self.start * (1.0 - height)
 
     def _progress(self, k: Any, n: int) -> Any:
@@ -139,7 +144,7 @@ class cooldown(Piece):
     """From wherever the schedule before it ended down to a share of that: the last stretch of a training.
 
     span: n, in steps or as a share of the run, or None for the rest; a fifth of the run is usual.
-    shape: "linear", "cosine", or "sqrt" for `1 - sqrt(u)`, u = k/n.
+    shape: "linear", "cosine", "sqrt" for `1 - sqrt(u)`, or "square" for `1 - u**2`, u = k/n.
     final: what is left at the end, in [0, 1], as a share of the factor where it began.
 
     In a chain it goes on from the factor that was reached, whatever that is: `inverse_sqrt >> cooldown(0.1)` has no
