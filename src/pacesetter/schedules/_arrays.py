@@ -173,13 +173,7 @@ class _Torch:
 
     @staticmethod
     def each(call: Callable[[float], float], x: Any) -> Any:
-        try:
-            steps = np.asarray(x.detach())
-        except RuntimeError as error:
-            raise InputError(
-                "`step` must have values for a Python function, got one that is being traced: give it alone"
-            ) from error
-        return x.new_tensor(_one_by_one(call, steps))
+        return x.new_tensor(_one_by_one(call, x.detach()))
 
 
 class _Jax(_Arrays):
@@ -205,8 +199,27 @@ class _Jax(_Arrays):
         return jax.lax.bitcast_convert_type(found, "float64")
 
 
-def _one_by_one(call: Callable[[float], float], steps: Any) -> Any:
-    steps = np.asarray(steps)
+class _TensorFlow(_Arrays):
+    """Tensors of tensorflow, symbolic ones too, through Keras, whose functions have numpy's names."""
+
+    def __init__(self) -> None:
+        """The module is looked up when a function of it is needed."""
+
+    @property
+    def module(self) -> Any:
+        return sys.modules["keras"].ops
+
+    def each(self, call: Callable[[float], float], x: Any) -> Any:
+        return self.module.convert_to_tensor(_one_by_one(call, x))
+
+
+def _one_by_one(call: Callable[[float], float], x: Any) -> Any:
+    try:
+        steps = np.asarray(x)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            "`step` must have values for a Python function, got one that is being traced: give it alone"
+        ) from error
     return np.array([call(float(step)) for step in steps.ravel()], dtype=np.float64).reshape(steps.shape)
 
 
@@ -214,6 +227,7 @@ FLOATS: Namespace = _Floats()
 _NUMPY: Namespace = _Arrays(np)
 _TORCH: Namespace = _Torch()
 _JAX: Namespace = _Jax()
+_TENSORFLOW: Namespace = _TensorFlow()
 
 
 def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
@@ -230,6 +244,8 @@ def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
     if xp is not _JAX:
         return formula(k, xp)
     jax = sys.modules["jax"]
+    if not hasattr(jax, "enable_x64"):
+        raise InputError(f"`jax` must be 0.8 or later, got jax={jax.__version__}: pip install 'pacesetter[jax]'")
     given = k.dtype if jax.numpy.issubdtype(k.dtype, jax.numpy.floating) else jax.numpy.result_type(float)
     with jax.enable_x64(True):
         value = formula(k.astype("float64"), xp)
@@ -240,7 +256,8 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
     """`step` as a number or array of floats, and the namespace to compute with.
 
     Numbers stay Python numbers; numpy arrays become float64; whole-number tensors become float64 (float32 on devices
-    that have no float64), floating ones keep their type; arrays of jax are left to `evaluate`. Raises InputError for
+    that have no float64), floating ones keep their type; arrays of jax are left to `evaluate`; tensors of tensorflow,
+    which Keras hands out, become float64. Raises InputError for
     negative or non-finite numbers and numpy arrays; a tensor or an array of jax is not looked into (that would stop
     `vmap`), its negative steps count as step 0.
     """
@@ -265,6 +282,9 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(step, jax.Array) and jax.numpy.isdtype(step.dtype, ("integral", "real floating")):
         return step, _JAX
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and tensorflow.is_tensor(step) and "keras" in sys.modules:
+        return tensorflow.cast(step, "float64"), _TENSORFLOW
     what = type(step).__name__
     raise InputError(
         f"`step` must be a number, a numpy array or a torch tensor, got {what}: convert it with numpy.array"
