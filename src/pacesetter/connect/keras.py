@@ -20,6 +20,9 @@ from pacesetter.schedules import Schedule
 try:
     import keras
 except ImportError as error:
+    if error.name in ("tensorflow", "jax", "torch"):
+        rule = f"`{error.name}` is needed for Keras, whose backend it is, and is not installed"
+        raise MissingPackage(f"{rule}: install it, or name another before Keras is imported: KERAS_BACKEND=torch") from error
     raise MissingPackage.of("keras", "keras", "the Keras connector") from error
 
 __all__ = ["LearningRate", "Scheduler"]
