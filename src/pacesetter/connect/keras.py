@@ -20,9 +20,12 @@ from pacesetter.schedules import Schedule
 try:
     import keras
 except ImportError as error:
-    if error.name in ("tensorflow", "jax", "torch"):
-        rule = f"`{error.name}` is needed for Keras, whose backend it is, and is not installed"
-        raise MissingPackage(f"{rule}: install it, or name another before Keras is imported: KERAS_BACKEND=torch") from error
+    backend = (error.name or "").partition(".")[0]
+    if backend in ("tensorflow", "jax", "torch"):
+        rule = f"`{backend}` is needed for Keras, whose backend it is, and is not installed"
+        raise MissingPackage(
+            f"{rule}: install it, or name another before Keras is imported: KERAS_BACKEND=torch"
+        ) from error
     raise MissingPackage.of("keras", "keras", "the Keras connector") from error
 
 __all__ = ["LearningRate", "Scheduler"]
@@ -99,9 +102,7 @@ class Scheduler(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no
     0.05
     """
 
-    def __init__(
-        self, schedule: Schedule | str, peak_lr: float, total_steps: int, monitor: str = "val_loss"
-    ) -> None:
+    def __init__(self, schedule: Schedule | str, peak_lr: float, total_steps: int, monitor: str = "val_loss") -> None:
         super().__init__()
         self.schedule = _checked(schedule, total_steps)
         self.peak_lr = checked_peak(peak_lr)
@@ -114,7 +115,7 @@ class Scheduler(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no
         return self.peak_lr * float(self.schedule.factor(self.state, step, self.total_steps))
 
     def observe(self, metric: float, step: int) -> None:
-        """Tells a controller a metric that was measured after `step` updates; `fit` does it at the end of each epoch."""
+        """Tells a controller a metric that was measured after `step` updates; `fit` does it at each epoch's end."""
         self.state = self.schedule.update(self.state, float(metric), step, self.total_steps)
 
     def state_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def schedule(schedule: Schedule | str, peak_lr: float | jax.Array, total_steps: 
     The function gives what `jit`, `vmap`, `scan` and `grad` need. Its steps may be whole numbers up to 2**31 - 1, where
     optax's own counters end. The factor is computed in float64, also where jax is set to 32 bits, and rounded to
     float32 at the end: for whatever schedule, the rate is within 1.5e-7 of the peak from the float64 value, at every
-    step. (The device must know float64, be it slowly: CPUs, GPUs and TPUs do.) A `function` of your own runs on the
+    step. (The device must know float64, be it slowly, as CPUs and GPUs do.) A `function` of your own runs on the
     host, by `jax.pure_callback`.
 
     Raises InputError for a controller, which is told metrics and so is no function of the step, and for spans that do
