@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pacesetter import schedules
@@ -11,15 +14,11 @@ from pacesetter.connect import optax as connect
 from pacesetter.errors import InputError
 from pacesetter.testing.schedules import examples
 
-jax = pytest.importorskip("jax", reason="it is about jax")
-optax = pytest.importorskip("optax", reason="it is about optax")
-jnp = jax.numpy
-
 WARM_COSINE = "warmup(5) >> cosine(final=0.1)"
 
 
 def trained(optimizer, steps, rate_of):
-    """Trains a straight line for so many steps within one compiled scan: the weights, and `rate_of(state)` each time."""
+    """Trains a straight line for so many steps in one compiled scan: the weights, and `rate_of(state)` each time."""
     inputs = jax.random.normal(jax.random.key(0), (20, 3))
 
     def loss(params):
@@ -36,16 +35,14 @@ def trained(optimizer, steps, rate_of):
 
 
 @pytest.mark.parametrize("name", schedules.names())
-@pytest.mark.parametrize("peak_lr", [3e-4, 1.0 + 2.0**-24])
-def test_within_2e_7_of_the_peak(name, peak_lr):
+def test_within_2e_7_of_the_peak(name):
     """Up to step 1e9 the rate is within 2e-7 of the peak from float64's, also for a peak that float32 rounds worst."""
-    schedule = examples(name)[3]
+    schedule, peak_lr, total_steps = examples(name)[3], 1.0 + 2.0**-24, 10**9
     if schedule.pure:
-        drawn = np.random.default_rng(1).integers(0, 10**9, 30 if name == "function" else 3000).astype(np.int32)
-        for total_steps in (1000, 10**9):
-            rate = jax.jit(jax.vmap(connect.schedule(schedule, peak_lr, total_steps)))
-            found = np.asarray(rate(jnp.asarray(drawn)), np.float64)
-            assert np.abs(found - peak_lr * schedule(drawn, total_steps)).max() <= 2e-7 * peak_lr
+        steps = np.random.default_rng(1).integers(0, total_steps, 30 if name == "function" else 3000).astype(np.int32)
+        rate = jax.jit(jax.vmap(connect.schedule(schedule, peak_lr, total_steps)))
+        found = np.asarray(rate(jnp.asarray(steps)), np.float64)
+        assert np.abs(found - peak_lr * schedule(steps, total_steps)).max() <= 2e-7 * peak_lr
 
 
 def test_rates_of_a_training_are_the_schedule():
@@ -130,5 +127,5 @@ def test_bad_input_is_said():
 def test_missing_package_is_said():
     """Without jax the error has the line that installs it."""
     code = "import sys; sys.modules['jax'] = None; import pacesetter.connect.optax"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    said = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr
     assert "`jax` is needed for the optax connector and is not installed: pip install 'pacesetter[jax]'" in said

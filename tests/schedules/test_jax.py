@@ -3,15 +3,14 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.testing.schedules import examples, states
-
-jax = pytest.importorskip("jax", reason="it is about arrays of jax")
-jnp = jax.numpy
 
 # Half the distance of two neighbouring float32 below 1: what rounding the float64 value once may change.
 ROUNDED = 2.0**-25
@@ -31,7 +30,7 @@ def test_agrees_with_float64(name):
     """Under jit, each family by itself, in chains and in products is float64's value, rounded once, up to step 1e9."""
     for place, schedule in enumerate(examples(name)):
         state = schedule.init() if schedule.pure else states(schedule, 20)[-1]
-        for total_steps in (10, 1000, 10**6, 10**9) if place < 3 else (1000, 10**9):
+        for total_steps in (10, 1000, 10**6, 10**9) if place == 0 else (10**9,):
             steps = telling_steps(total_steps, 20 if name == "function" else 100)
             found = jax.jit(lambda k, s=schedule, n=total_steps: s.factor(state, k, n))(jnp.asarray(steps))  # noqa: B023
             assert found.dtype == jnp.float32
@@ -144,7 +143,7 @@ def test_error_of_a_function_is_said():
 def test_old_jax_is_refused(monkeypatch):
     """A jax without the setting that the exact value needs is refused, with what to install."""
     monkeypatch.delattr(jax, "enable_x64")
-    with pytest.raises(InputError, match="`jax` must be 0.8 or later, got jax="):
+    with pytest.raises(InputError, match=r"`jax` must be 0\.8 or later, got jax="):
         schedules.parse("linear")(jnp.int32(3), 10)
 
 
@@ -154,4 +153,6 @@ def test_schedules_do_not_import_it():
         "import sys; from pacesetter import schedules; schedules.parse('linear')(3, 10)\n"
         "print([name for name in ('jax', 'keras', 'tensorflow', 'torch') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stdout.strip() == "[]"
+    )

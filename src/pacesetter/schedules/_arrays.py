@@ -287,5 +287,5 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
         return tensorflow.cast(step, "float64"), _TENSORFLOW
     what = type(step).__name__
     raise InputError(
-        f"`step` must be a number or an array of numpy, torch, jax or tensorflow, got {what}: convert it with numpy.array"
+        f"`step` must be a number, a numpy array or a torch tensor, got {what}: convert it with numpy.array"
     )

@@ -58,7 +58,7 @@ class Schedule(ABC):
     def __call__(self, step: Any, total_steps: int) -> Any:
         """The factor of update `step` (from 0) in a run of `total_steps`.
 
-        step: a number, or a numpy array or torch tensor of steps; fractional steps are fine. Past its last step a
+        step: a number, or a numpy array, torch tensor or array of jax; fractional steps are fine. Past its last step a
         schedule holds its end value. A number gives a float, an array an array of its kind.
         Raises InputError for a negative step, a span longer than the run, or a controller (it needs its state).
         """
