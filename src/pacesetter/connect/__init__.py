@@ -12,9 +12,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pacesetter.connect import keras as keras
+    from pacesetter.connect import optax as optax
     from pacesetter.connect import torch as torch
 
-__all__ = ["torch"]
+__all__ = ["keras", "optax", "torch"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,18 +1,20 @@
-"""One formula for numbers, numpy arrays and torch tensors: the few functions that schedules are written with.
+"""One formula for numbers and arrays of any library: the few functions that schedules are written with.
 
 A schedule gets its step `k` and a namespace with these functions for k's kind. Branches are taken by `where`, so that
-the same formula serves one step and a million. torch is looked up, never imported: whoever holds a tensor has it.
+the same formula serves one step and a million. torch, jax and tensorflow are looked up, never imported: whoever holds
+one of their arrays has them.
 """
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from pacesetter.errors import InputError
 
-__all__ = ["FLOATS", "Namespace", "kind_of"]
+__all__ = ["FLOATS", "Namespace", "evaluate", "kind_of"]
 
 
 class Namespace(Protocol):
@@ -45,8 +47,8 @@ class Namespace(Protocol):
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """`a` where `condition` holds, else `b`."""
 
-    def array(self, values: Any, x: Any) -> Any:
-        """A numpy array as an array of the kind of `x`."""
+    def each(self, call: Callable[[float], float], x: Any) -> Any:
+        """`call` of each number in `x`, one by one. Raises InputError where `x` is traced and has no numbers yet."""
 
 
 class _Floats:
@@ -89,8 +91,8 @@ class _Floats:
         return a if condition else b
 
     @staticmethod
-    def array(values: Any, x: float) -> float:
-        return float(values)
+    def each(call: Callable[[float], float], x: float) -> float:
+        return call(x)
 
 
 class _Arrays:
@@ -126,8 +128,8 @@ class _Arrays:
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.module.where(condition, a, b)
 
-    def array(self, values: Any, x: Any) -> Any:
-        return self.module.asarray(values)
+    def each(self, call: Callable[[float], float], x: Any) -> Any:
+        return _one_by_one(call, x)
 
 
 class _Torch:
@@ -170,21 +172,94 @@ class _Torch:
         return sys.modules["torch"].where(condition, a, b)
 
     @staticmethod
-    def array(values: Any, x: Any) -> Any:
-        return x.new_tensor(values)
+    def each(call: Callable[[float], float], x: Any) -> Any:
+        return x.new_tensor(_one_by_one(call, x.detach()))
+
+
+class _Jax(_Arrays):
+    """Arrays of jax, and its tracers; `evaluate` sees to it that they are of 64 bits."""
+
+    def __init__(self) -> None:
+        """The module is looked up when a function of it is needed."""
+
+    @property
+    def module(self) -> Any:
+        return sys.modules["jax"].numpy
+
+    def each(self, call: Callable[[float], float], x: Any) -> Any:
+        jax = sys.modules["jax"]
+
+        def host(bits: Any) -> Any:
+            steps = np.asarray(bits).view(np.float64)
+            return _one_by_one(call, steps).view(np.uint32)
+
+        # What a callback gets and gives is cut to 32 bits by jax's settings when it runs; bits pass as they are.
+        bits = jax.lax.bitcast_convert_type(x, "uint32")
+        found = jax.pure_callback(host, jax.ShapeDtypeStruct(bits.shape, bits.dtype), bits, vmap_method="expand_dims")
+        return jax.lax.bitcast_convert_type(found, "float64")
+
+
+class _TensorFlow(_Arrays):
+    """Tensors of tensorflow, symbolic ones too, through Keras, whose functions have numpy's names."""
+
+    def __init__(self) -> None:
+        """The module is looked up when a function of it is needed."""
+
+    @property
+    def module(self) -> Any:
+        return sys.modules["keras"].ops
+
+    def each(self, call: Callable[[float], float], x: Any) -> Any:
+        return self.module.convert_to_tensor(_one_by_one(call, x))
+
+
+def _one_by_one(call: Callable[[float], float], x: Any) -> Any:
+    try:
+        steps = np.asarray(x)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            "`step` must have values for a Python function, got one that is being traced: give it alone"
+        ) from error
+    return np.array([call(float(step)) for step in steps.ravel()], dtype=np.float64).reshape(steps.shape)
 
 
 FLOATS: Namespace = _Floats()
 _NUMPY: Namespace = _Arrays(np)
 _TORCH: Namespace = _Torch()
+_JAX: Namespace = _Jax()
+_TENSORFLOW: Namespace = _TensorFlow()
+
+
+def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
+    """What `formula(k, xp)` gives for `step`: a float for a number, else an array of the step's kind; or its None.
+
+    jax computes in 32 bits unless told otherwise, where steps beyond 2**24 are not even whole numbers any more. So
+    its formulas are computed in float64 whatever its settings are, and what comes out is rounded once: to the type of a
+    floating step, or for whole steps to the default type of jax's settings.
+    """
+    k, xp = kind_of(step)
+    if xp is FLOATS:
+        value = formula(k, xp)
+        return value if value is None else float(value)
+    if xp is not _JAX:
+        return formula(k, xp)
+    jax = sys.modules["jax"]
+    if not hasattr(jax, "enable_x64"):
+        raise InputError(f"`jax` must be 0.8 or later, got jax={jax.__version__}: pip install 'pacesetter[jax]'")
+    given = k.dtype if jax.numpy.issubdtype(k.dtype, jax.numpy.floating) else jax.numpy.result_type(float)
+    with jax.enable_x64(True):
+        value = formula(k.astype("float64"), xp)
+        return value if value is None else value.astype(given)
 
 
 def kind_of(step: Any) -> tuple[Any, Namespace]:
     """`step` as a number or array of floats, and the namespace to compute with.
 
     Numbers stay Python numbers; numpy arrays become float64; whole-number tensors become float64 (float32 on devices
-    that have no float64), floating ones keep their type. Raises InputError for negative or non-finite numbers and
-    numpy arrays; a tensor is not looked into (that would stop `vmap`), its negative steps count as step 0.
+    that have no float64), floating ones keep their type; arrays of jax are left to `evaluate`; tensors of tensorflow,
+    which Keras hands out, become float64. Raises InputError for
+    negative or non-finite numbers and numpy arrays; a tensor or an array of jax is not looked into (that would stop
+    `vmap`), its negative steps count as step 0.
     """
     if isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool):
         # The chained comparison is false for NaN as well.
@@ -204,6 +279,12 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
         if not step.is_floating_point():
             step = step.to(torch.float32 if step.device.type == "mps" else torch.float64)
         return step, _TORCH
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(step, jax.Array) and jax.numpy.isdtype(step.dtype, ("integral", "real floating")):
+        return step, _JAX
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and tensorflow.is_tensor(step) and "keras" in sys.modules:
+        return tensorflow.cast(step, "float64"), _TENSORFLOW
     what = type(step).__name__
     raise InputError(
         f"`step` must be a number, a numpy array or a torch tensor, got {what}: convert it with numpy.array"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 from pacesetter.errors import InputError
-from pacesetter.schedules._arrays import FLOATS, Namespace, kind_of
+from pacesetter.schedules._arrays import FLOATS, Namespace, evaluate, kind_of
 from pacesetter.schedules._spans import Span, check_spans, lengths
 
 __all__ = ["Chain", "Kind", "Product", "Schedule", "State"]
@@ -58,7 +58,7 @@ class Schedule(ABC):
     def __call__(self, step: Any, total_steps: int) -> Any:
         """The factor of update `step` (from 0) in a run of `total_steps`.
 
-        step: a number, or a numpy array or torch tensor of steps; fractional steps are fine. Past its last step a
+        step: a number, or a numpy array, torch tensor or array of jax; fractional steps are fine. Past its last step a
         schedule holds its end value. A number gives a float, an array an array of its kind.
         Raises InputError for a negative step, a span longer than the run, or a controller (it needs its state).
         """
@@ -70,12 +70,11 @@ class Schedule(ABC):
     @final
     def factor(self, state: Mapping[str, Any], step: Any, total_steps: int) -> Any:
         """The factor of update `step` given the state; the arguments and errors are those of a call."""
-        k, xp = kind_of(step)
+        n = self._steps(_checked_total(total_steps))
         try:
-            value = self._at(state, k, self._steps(_checked_total(total_steps)), xp)
+            return evaluate(step, lambda k, xp: self._at(state, k, n, xp))
         except KeyError:
             raise _foreign_state(self, state) from None
-        return float(value) if xp is FLOATS else value
 
     @final
     def momentum_at(self, step: Any, total_steps: int) -> Any:
@@ -83,9 +82,8 @@ class Schedule(ABC):
 
         The arguments and errors are those of a call. Before and after that piece its momentum is held.
         """
-        k, xp = kind_of(step)
-        value = self._momentum(k, self._steps(_checked_total(total_steps)), xp)
-        return float(value) if xp is FLOATS and value is not None else value
+        n = self._steps(_checked_total(total_steps))
+        return evaluate(step, lambda k, xp: self._momentum(k, n, xp))
 
     @final
     def update(self, state: State, metric: float, step: float, total_steps: int) -> State:

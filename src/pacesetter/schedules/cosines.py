@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, final
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
+from pacesetter.schedules._ramps import raised
 from pacesetter.schedules._spans import Span, checked_span, steps_of
 
 __all__ = ["cosine", "cosine_restarts", "flat_cosine"]
@@ -45,7 +46,7 @@ class cosine(Piece):
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         u = progress(k, n, self.ends, xp)
-        return _half_wave(u if self.power == 1 else u**self.power, self.final, xp)
+        return _half_wave(u if self.power == 1 else raised(u, self.power, xp), self.final, xp)
 
 
 @final

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, final
 
-import numpy as np
-
 from pacesetter.errors import InputError
-from pacesetter.schedules._arrays import FLOATS, Namespace
+from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece
 from pacesetter.schedules._spans import Span
@@ -49,16 +47,7 @@ class function(Piece):
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         call = _imported(self.of) if isinstance(self.of, str) else self.of
-        if xp is FLOATS:
-            return self._checked(call(k, n), k)
-        try:
-            steps = np.asarray(k)
-        except (RuntimeError, TypeError) as error:
-            raise InputError(
-                f"`step` must have values for `{self}`, got one that is being traced: give it alone"
-            ) from error
-        found = [self._checked(call(float(step), n), float(step)) for step in steps.ravel()]
-        return xp.array(np.array(found).reshape(steps.shape), k)
+        return xp.each(lambda step: self._checked(call(step, n), step), k)
 
     def _checked(self, value: Any, k: Any) -> float:
         try:

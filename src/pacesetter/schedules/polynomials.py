@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, final
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
+from pacesetter.schedules._ramps import raised
 from pacesetter.schedules._spans import Span
 
 __all__ = ["polynomial"]
@@ -42,5 +43,5 @@ class polynomial(Piece):
         checked_ends(self.ends)
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
-        height = (1.0 - progress(k, n, self.ends, xp)) ** self.power
+        height = raised(1.0 - progress(k, n, self.ends, xp), self.power, xp)
         return height + self.final * (1.0 - height)

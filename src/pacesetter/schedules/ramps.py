@@ -8,7 +8,7 @@ from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
-from pacesetter.schedules._ramps import DOWN, Down, down
+from pacesetter.schedules._ramps import DOWN, Down, down, raised
 from pacesetter.schedules._spans import Span
 
 __all__ = ["cooldown", "linear", "sweep", "warmup"]
@@ -124,7 +124,7 @@ class warmup(Piece):
         elif self.shape == "cosine":
             height = 0.5 - 0.5 * xp.cos(math.pi * u)
         else:
-            height = 1.0 - (1.0 - u) ** 0.5
+            height = 1.0 - raised(1.0 - u, 0.5, xp)
         return height + self.start * (1.0 - height)
 
     def _progress(self, k: Any, n: int) -> Any:
