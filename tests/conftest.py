@@ -12,6 +12,9 @@ from hypothesis import settings
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+# Keras asks for TensorFlow unless told.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
 # What is kept between studies, compiled steps and times, is kept for the run of the tests alone.
 if "PACESETTER_CACHE" not in os.environ:
     os.environ["PACESETTER_CACHE"] = tempfile.mkdtemp(prefix="pacesetter-tests-")

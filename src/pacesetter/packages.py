@@ -14,6 +14,10 @@ EXTRAS = {
     "frame": ("data frames", ("pandas",)),
     "parquet": ("Parquet files", ("pyarrow",)),
     "optuna": ("Optuna's samplers", ("optuna",)),
+    "jax": ("the optax connector", ("jax", "optax")),
+    "keras": ("the Keras connector", ("keras",)),
+    "lightning": ("the Lightning connector", ("lightning",)),
+    "transformers": ("the transformers connector", ("transformers", "accelerate")),
 }
 
 

@@ -5,15 +5,12 @@ peak of 1, for updates 0, 1, 2 ... of a run of `total` updates.
 """
 
 import math
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.optim import lr_scheduler
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
 
 TOTAL = 120
 DOUBLE, SINGLE = 1e-12, 1e-6
