@@ -33,6 +33,7 @@ _COMMANDS = {
     "show": "show",
     "report": "report",
     "export": "export",
+    "schedule": "schedule",
     "replay": "replay",
     "tasks": "names",
     "optimizers": "names",

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
+import numpy as np
+
 from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import FLOATS, Namespace, evaluate, kind_of
+from pacesetter.schedules._drawing import svg
 from pacesetter.schedules._spans import Span, check_spans, lengths
 
 __all__ = ["Chain", "Kind", "Product", "Schedule", "State"]
@@ -104,6 +107,12 @@ class Schedule(ABC):
         except KeyError:
             raise _foreign_state(self, state) from None
 
+    @final
+    def bounds(self, total_steps: int) -> list[int]:
+        """The steps at which a piece of it begins or ends, from 0 to `total_steps`: where its shape may change."""
+        n = self._steps(_checked_total(total_steps))
+        return sorted({0, total_steps, *(place for place in self._bounds(n) if place <= total_steps)})
+
     def init(self) -> State:
         """The state before the first metric: plain data, ready for JSON. Empty for a pure schedule."""
         return {}
@@ -134,6 +143,13 @@ class Schedule(ABC):
     def __repr__(self) -> str:
         return str(self)
 
+    def _repr_svg_(self) -> str | None:
+        """Its curve over 1,000 steps, which notebooks show; none of a controller, or where its spans are longer."""
+        try:
+            return svg(str(self), self(np.arange(0, 1001, 2), 1000)) if self.pure else None
+        except InputError:
+            return None
+
     @abstractmethod
     def __str__(self) -> str: ...
 
@@ -161,6 +177,10 @@ class Schedule(ABC):
     def _inside(self, n: int) -> list[tuple["Schedule", int]]:
         """The pieces it is made of and their lengths when it is `n` steps long; InputError when they do not fit."""
         return []
+
+    def _bounds(self, n: int) -> list[int]:
+        """Where its pieces begin and end, when it is `n` steps long."""
+        return [0, n]
 
     @final
     def _check(self, n: int) -> None:
@@ -242,6 +262,13 @@ class Chain(Schedule):
         end = self.pieces[place - 1]._at(_inner(state, place - 1), sizes[place - 1], sizes[place - 1], FLOATS)
         return float(end) * self._level(state, place - 1, sizes)
 
+    def _bounds(self, n: int) -> list[int]:
+        places, start = [], 0
+        for piece, size in self._inside(n):
+            places += [start + place for place in piece._bounds(size)]
+            start += size
+        return places
+
     def _momentum(self, k: Any, n: int, xp: Namespace) -> Any:
         start = 0
         for piece, size in self._inside(n):
@@ -310,6 +337,9 @@ class Product(Schedule):
     @property
     def _goes_on(self) -> bool:
         return any(piece._goes_on for piece in self.pieces)
+
+    def _bounds(self, n: int) -> list[int]:
+        return [place for piece, length in self._inside(n) for place in piece._bounds(length)]
 
     def _momentum(self, k: Any, n: int, xp: Namespace) -> Any:
         found = (piece._momentum(k, length, xp) for piece, length in self._inside(n))
