@@ -6,12 +6,38 @@ from pacesetter.optimizers._base import Rule
 from pacesetter.optimizers.adagrad import adagrad
 from pacesetter.optimizers.adam import adam
 from pacesetter.optimizers.adamw import adamw
+from pacesetter.optimizers.dadapt import dadapt_adam, dadapt_sgd
+from pacesetter.optimizers.dog import dog, ldog
 from pacesetter.optimizers.foreign import foreign
+from pacesetter.optimizers.mechanic import mechanic
+from pacesetter.optimizers.momo import momo, momo_adam
+from pacesetter.optimizers.prodigy import prodigy
 from pacesetter.optimizers.rmsprop import rmsprop
+from pacesetter.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
 from pacesetter.optimizers.sgd import sgd
 from pacesetter.textform import parse_call
 
-__all__ = ["Rule", "adagrad", "adam", "adamw", "foreign", "names", "parse", "rmsprop", "sgd"]
+__all__ = [
+    "Rule",
+    "adagrad",
+    "adam",
+    "adamw",
+    "dadapt_adam",
+    "dadapt_sgd",
+    "dog",
+    "foreign",
+    "ldog",
+    "mechanic",
+    "momo",
+    "momo_adam",
+    "names",
+    "parse",
+    "prodigy",
+    "rmsprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "sgd",
+]
 
 # Every rule that is exported is known to `parse`; one of another library is known by its path.
 _REGISTRY: dict[str, type[Rule]] = {

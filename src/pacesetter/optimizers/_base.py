@@ -205,6 +205,26 @@ def total(values: "Iterable[Tensor]") -> "Tensor":
     return torch.stack([value.double() for value in values]).sum()
 
 
+def dot(one: "Tensor", other: "Tensor") -> "Tensor":
+    """The sum of the products of two tensors' numbers, in double precision."""
+    return (one * other).sum().double()
+
+
+def scalar(value: float, params: "dict[str, Tensor]") -> "Tensor":
+    """A scalar of a lane, in double precision, where its weights are."""
+    import torch
+
+    device = next(iter(params.values())).device if params else None
+    return torch.full((), value, dtype=torch.float64, device=device)
+
+
+def filled(value: float, params: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """A slot that starts from one value at every weight."""
+    import torch
+
+    return {name: torch.full_like(weight, value) for name, weight in params.items()}
+
+
 def like(value: Scalar, tensor: "Tensor") -> Scalar:
     """A scalar in the precision of a tensor, so that it does not raise that of the tensor."""
     return value if isinstance(value, int | float) else value.to(tensor.dtype)

@@ -1,0 +1,160 @@
+"""DoG and its layer-wise form (Ivgi, Hinder and Carmon 2023): distance over gradients."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from pacesetter.errors import InputError
+from pacesetter.optimizers._base import Joint, Params, Scalar, State, dot, like, scalar, settle, settle_switch, total
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["dog", "ldog"]
+
+UNIT = "a multiple of the rate that it works out; 1 is its authors' advice"
+GAMMA = 8.0
+"""Of the polynomial-decay average: the published value."""
+
+
+class _Distances(Joint):
+    """x <- x - lr * r / sqrt(G) * g, r the greatest distance from the start so far, G the sum of squared gradients.
+
+    A subclass says over which tensors distances and gradients are summed.
+    """
+
+    adaptive: ClassVar[bool] = False
+    unit: ClassVar[str] = UNIT
+    sets_rate: ClassVar[bool] = True
+
+    reps_rel: float
+    eps: float
+    average: bool
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        settle(self, positive="reps_rel eps", not_negative="weight_decay")
+        settle_switch(self, "average")
+        if self.reps_rel > 1:
+            raise InputError(f"`reps_rel` must be at most 1, got reps_rel={self.reps_rel:g}: it is a small share")
+
+    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        """Sums for each tensor: its own, or those of all."""
+        raise NotImplementedError
+
+    def start(self, params: "dict[str, Tensor]") -> State:
+        """The start, distances and sums; with `average` also the average."""
+        state: State = {
+            "step": scalar(0.0, params),
+            "used": scalar(0.0, params),
+            "start": {name: weight.clone() for name, weight in params.items()},
+            "distance": {name: scalar(0.0, params) for name in params},
+            "gradients": {name: scalar(0.0, params) for name in params},
+        }
+        if self.average:
+            state["average"] = {name: weight.clone() for name, weight in params.items()}
+        return state
+
+    def advance(
+        self,
+        grads: "dict[str, Tensor]",
+        state: Any,
+        params: "dict[str, Tensor]",
+        lr: "dict[str, Scalar]",
+        **extra: Scalar,
+    ) -> "tuple[dict[str, Tensor], State]":
+        """All weights after one update."""
+        import torch
+
+        if self.weight_decay:
+            grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
+        step, first = state["step"] + 1, state["step"] == 0
+        start = state["start"]
+        sizes = self._together({name: dot(weight, weight) for name, weight in params.items()})
+        moves = self._together({name: dot(w - start[name], w - start[name]) for name, w in params.items()})
+        news = self._together({name: dot(grad, grad) for name, grad in grads.items()})
+        distance, gradients, moved, etas = {}, {}, {}, []
+        for name, weight in params.items():
+            least = self.reps_rel * (1 + sizes[name].sqrt())
+            distance[name] = torch.where(first, least, torch.maximum(state["distance"][name], moves[name].sqrt()))
+            gradients[name] = torch.where(first, self.eps, state["gradients"][name]) + news[name]
+            etas.append(distance[name] / gradients[name].sqrt())
+            moved[name] = weight - like(etas[-1] * lr[name], weight) * grads[name]
+        kept: State = {
+            "step": step,
+            "used": total(etas) / len(etas),
+            "start": start,
+            "distance": distance,
+            "gradients": gradients,
+        }
+        if self.average:
+            # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
+            share = (1 + GAMMA) / (step + GAMMA)
+            kept["average"] = {
+                name: state["average"][name] + like(share, weight) * (weight - state["average"][name])
+                for name, weight in moved.items()
+            }
+        return moved, kept
+
+    def evaluation(self, params: Params, state: State) -> Params:
+        """The average of the weights, or the trained ones without it."""
+        if not self.average:
+            return params
+        found: Any = state["average"]
+        return {name: found[name] for name in params} if isinstance(params, dict) else found[""]
+
+    def effective_lr(self, state: State, lr: Scalar) -> Scalar:
+        """Distance over gradients, times lr: the mean over the tensors."""
+        used: Any = state["used"]
+        return used * lr
+
+
+@final
+@dataclass(frozen=True)
+class dog(_Distances):
+    """DoG: x <- x - lr * r / sqrt(G) * g, with one rate for all weights of a lane.
+
+    r: the greatest distance ||x - x0|| so far, at first reps_rel * (1 + ||x0||). G: eps plus the sum of ||g||^2.
+
+    reps_rel: the first move, as a share; above 0, at most 1: 1e-6, and 1e-4 for models with batch norm, as advised.
+    eps: above 0; where G starts.
+    average: evaluate the polynomial-decay average of the weights (gamma = 8), which its authors call crucial. Off: the
+        weights themselves, which is what the published trajectories are of.
+    weight_decay: at least 0, added to the gradient.
+
+    `effective_lr` is lr * r / sqrt(G). Slow to begin from 1e-6: hundreds of steps.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> str(dog(reps_rel=1e-4))
+    'dog(reps_rel=0.0001)'
+
+    Source: Ivgi, Hinder, Carmon: DoG is SGD's best friend (2023); as version 1.0.3 of the package dog-optimizer.
+    """
+
+    reps_rel: float = 1e-6
+    eps: float = 1e-8
+    average: bool = True
+    weight_decay: float = 0.0
+
+    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        return dict.fromkeys(values, total(values.values()))
+
+
+@final
+@dataclass(frozen=True)
+class ldog(_Distances):
+    """LDoG: DoG for each tensor by itself; x <- x - lr * r / sqrt(G) * g with r and G of that tensor.
+
+    Arguments and source are those of `dog`; `effective_lr` is the mean over the tensors.
+
+    >>> str(ldog(average=False))
+    'ldog(average=False)'
+    """
+
+    reps_rel: float = 1e-6
+    eps: float = 1e-8
+    average: bool = True
+    weight_decay: float = 0.0
+
+    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        return values
