@@ -1,4 +1,4 @@
-"""Lightning: a recipe for `configure_optimizers`, controllers told of each validation, and a `Task` of what a module has.
+"""Lightning: a recipe for `configure_optimizers`, controllers told of each validation, a `Task` of what a module has.
 
 class Classifier(lightning.LightningModule):
     def configure_optimizers(self):
@@ -36,7 +36,7 @@ OF_BATCHES = ("on_before_batch_transfer", "on_after_batch_transfer")
 
 
 class Observer(Callback):
-    """Tells the schedulers of a training the metric of each validation, for `Trainer(callbacks=[Observer("val_loss")])`.
+    """Tells schedulers the metric of each validation of a training, for `Trainer(callbacks=[Observer("val_loss")])`.
 
     metric: its name as the module logs it, as "val_loss" or "val_acc" (then: `plateau(mode="max")`).
 
@@ -103,13 +103,14 @@ def configure(module: LightningModule, recipe: Recipe | str, total_steps: int | 
     Raises InputError when the length is not known, and when the `Observer` is missing.
     """
     recipe = Recipe.parse(recipe)
-    if not recipe.schedule.pure and not any(isinstance(one, Observer) for one in module.trainer.callbacks):
+    trainer: Any = module.trainer
+    if not recipe.schedule.pure and not any(isinstance(one, Observer) for one in trainer.callbacks):
         raise InputError(
             f"`callbacks` must have an Observer, because {recipe.schedule} reacts to a metric, got none: "
             'Trainer(callbacks=[pacesetter.connect.lightning.Observer("val_loss")])'
         )
     if total_steps is None:
-        estimate = module.trainer.estimated_stepping_batches
+        estimate = trainer.estimated_stepping_batches
         if not 0 < estimate < math.inf:
             raise InputError(
                 f"`total_steps` must be given to a training without an end, got total_steps=None and {estimate} "
@@ -153,27 +154,23 @@ def task(
     >>> task(line, line, epochs=3).total_steps
     24
     """
-    _refuse_hooks(module, datamodule)
+    _refuse(module, datamodule)
     data = copy.copy(datamodule)
     if isinstance(data, LightningDataModule):
         data.trainer = None
         data.prepare_data()
         data.setup("fit")
-    train = settings.get("train", None) or _only(data.train_dataloader(), "train_dataloader")
-    valid = None
+    found: dict[str, Any] = {"model": _alone(module), "name": type(module).__name__}
+    if not settings.keys() & {"loss", "objective"}:
+        found["objective"] = _training_step
+    if "train" not in settings:
+        found["train"] = _only(data.train_dataloader(), "train_dataloader")
     if "valid" not in settings and is_overridden("val_dataloader", data):
-        valid = _only(data.val_dataloader(), "val_dataloader")
-    found: dict[str, Any] = {
-        "model": _alone(module),
-        "objective": _training_step,
-        "train": train,
-        "valid": valid,
-        "name": type(module).__name__,
-    }
-    if settings.keys() & {"loss", "objective"}:
-        del found["objective"]
+        found["valid"] = _only(data.val_dataloader(), "val_dataloader")
     if trainer is not None:
-        found |= _of_trainer(trainer, train, with_length=not settings.keys() & {"steps", "epochs"})
+        found |= _updates(trainer)
+        if not settings.keys() & {"steps", "epochs", "train"}:
+            found["steps"] = _total_steps(trainer, found["train"])
     return Task(**{**found, **settings})
 
 
@@ -205,39 +202,41 @@ def _only(loader: Any, name: str) -> Any:
         loader = loader[0]
     if not isinstance(loader, DataLoader):
         got = f"{len(loader)} of them" if isinstance(loader, list | tuple) else type(loader).__name__
-        which = name.partition("_")[0].replace("val", "valid")
-        raise TaskError(f"`{name}` must give one DataLoader, got {got}: give {which}= to this function")
+        which = {"train_dataloader": "train= and steps=", "val_dataloader": "valid="}[name]
+        raise TaskError(f"`{name}` must give one DataLoader, got {got}: give {which} to this function")
     return loader
 
 
-def _of_trainer(trainer: Trainer, train: DataLoader[Any], with_length: bool) -> dict[str, Any]:
-    """Length, accumulation and clipping, as `Task` names them."""
+def _updates(trainer: Trainer) -> dict[str, Any]:
+    """Accumulation and clipping, as `Task` names them."""
     if trainer.world_size > 1:
         raise TaskError(f"`trainer` must have one device, got {trainer.world_size}: give a Trainer with devices=1")
     if trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value":
         raise TaskError(
-            "`gradient_clip_algorithm` must be 'norm', got gradient_clip_algorithm='value': give a Trainer without"
+            "`gradient_clip_algorithm` must be 'norm', got gradient_clip_algorithm='value': give a Trainer without it"
         )
-    found: dict[str, Any] = {
-        "accumulate": trainer.accumulate_grad_batches,
-        "clip_norm": trainer.gradient_clip_val or None,
-    }
-    lengths = [] if trainer.max_steps == -1 else [trainer.max_steps]
-    if with_length and trainer.max_epochs not in (None, -1):
-        lengths.append(trainer.max_epochs * _updates_in_epoch(trainer, train))
-    if with_length and lengths:
-        found["steps"] = min(lengths)
-    return found
+    return {"accumulate": trainer.accumulate_grad_batches, "clip_norm": trainer.gradient_clip_val or None}
 
 
-def _updates_in_epoch(trainer: Trainer, train: DataLoader[Any]) -> int:
-    """As the Trainer counts them: batches at an epoch's end that are too few make an update of their own."""
+def _total_steps(trainer: Trainer, train: DataLoader[Any]) -> int | None:
+    """As the Trainer counts: batches at an epoch's end that are too few make an update of their own. None: endless."""
+    if trainer.max_epochs in (None, -1):
+        return None if trainer.max_steps == -1 else trainer.max_steps
     limit = trainer.limit_train_batches
     batches = min(len(train), limit) if isinstance(limit, int) else int(len(train) * limit)
-    return -(-batches // trainer.accumulate_grad_batches)
+    steps = trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
+    return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
 
 
-def _refuse_hooks(module: LightningModule, datamodule: Any) -> None:
+def _refuse(module: LightningModule, datamodule: Any) -> None:
+    """Refuse what a task cannot have, and say what to do."""
+    for name, given, kind in (
+        ("module", module, LightningModule),
+        ("datamodule", datamodule, LightningDataModule),
+    ):
+        if not isinstance(given, kind | LightningModule):
+            got = f"{type(given).__module__}.{type(given).__name__}"
+            raise TaskError(f"`{name}` must be a {kind.__name__} of lightning.pytorch, got {got}")
     if not module.automatic_optimization:
         raise TaskError(
             "`automatic_optimization` must be on for a task, whose one optimizer is what is compared, got "

@@ -6,9 +6,9 @@ trainer.train()
 
 The parts by themselves, for an optimizer of your own:
 
-scheduler = pacesetter.connect.torch.Scheduler(optimizer, "warmup(0.05) >> cosine * plateau", total_steps=args.max_steps)
-trainer = Trainer(model, args, train_dataset=train, eval_dataset=valid, optimizers=(optimizer, scheduler),
-                  callbacks=[Observer("eval_loss")])
+scheduler = pacesetter.connect.torch.Scheduler(optimizer, "warmup(0.05) >> cosine * plateau", args.max_steps)
+trainer = Trainer(model, args, train_dataset=train, eval_dataset=valid,
+                  optimizers=(optimizer, scheduler), callbacks=[Observer("eval_loss")])
 """
 
 import copy
@@ -23,8 +23,6 @@ from pacesetter.recipes import Recipe
 from pacesetter.tasks import Task
 
 try:
-    # The Trainer itself needs accelerate, which transformers alone does not bring.
-    import accelerate  # noqa: F401
     import torch
     from torch.optim import Optimizer
     from torch.utils.data import DataLoader
@@ -115,7 +113,7 @@ def _compare_lengths(given: int, made: int) -> None:
 
 
 def drive(trainer: Trainer, recipe: Recipe | str, metric: str = "eval_loss") -> tuple[Optimizer, Scheduler]:
-    """Has `trainer` train by a recipe: its optimizer, its scheduler and an `Observer`, over as many updates as it makes.
+    """Has `trainer` train by a recipe: an optimizer, a scheduler of as many updates as it makes, and an `Observer`.
 
     trainer: one that was made without optimizer and scheduler. Its arguments of the same meaning (`optim`,
         `learning_rate`, `weight_decay`, `lr_scheduler_type`, warm-up) do not count; all others do.
@@ -139,10 +137,12 @@ def drive(trainer: Trainer, recipe: Recipe | str, metric: str = "eval_loss") -> 
     if problem:
         raise InputError(f"`trainer` must be one {problem}")
     total_steps = _total_steps(trainer, trainer.get_train_dataloader())
-    params = [p for p in trainer.model.parameters() if p.requires_grad]
+    # Its types know none but transformers' own models and schedulers.
+    driven: Any = trainer
+    params = [p for p in driven.model.parameters() if p.requires_grad]
     optimizer, scheduler = to_torch(Recipe.parse(recipe), params, total_steps)
-    trainer.optimizer, trainer.lr_scheduler = optimizer, scheduler
-    trainer.add_callback(Observer(metric))
+    driven.optimizer, driven.lr_scheduler = optimizer, scheduler
+    driven.add_callback(Observer(metric))
     return optimizer, scheduler
 
 
@@ -153,48 +153,56 @@ def _total_steps(trainer: Trainer, loader: DataLoader[Any]) -> int:
 def task(trainer: Trainer, **settings: Any) -> Task:
     """The `Task` of what a Trainer trains: its model, loss, data and length, for `compare`, `find` and the others.
 
-    settings: arguments of `Task` that replace or complete what the Trainer has, as `metrics={...}`, `steps=100`,
-        `evaluations=5`, `lr_ratios={"classifier": 10}`.
+    settings: arguments of `Task` that replace or complete what the Trainer has, as `evaluations=5`, `metrics={...}`,
+        `lr_ratios={"classifier": 10}`, or `train=` and `steps=` together.
 
     - model: the Trainer's, from the weights it has now; with `model_init`, a fresh one for each seed.
     - objective: the model's own loss, or `compute_loss_func`, or label smoothing, as the Trainer computes them.
-    - train, valid: its data sets with its collator, batch sizes, samplers and workers. Without an `eval_dataset` a share
-      of the training data is split off.
+    - train, valid: its data sets with its collator, batch sizes, samplers and workers. Without an `eval_dataset` a
+      share of the training data is split off.
     - steps: the updates it would make by `max_steps` or `num_train_epochs`; `accumulate`: its
       `gradient_accumulation_steps`; `clip_norm`: its `max_grad_norm`.
 
     Left to the study: optimizer, rate, schedule, seed, device, `fp16` and `bf16`. `compute_metrics` judges whole
-    data sets, and is not carried over. With gradient accumulation batches count equally; where the Trainer weighs the
-    batches of a language model by their tokens, losses differ a little.
+    data sets, and is not carried over. The trainer, its model and its data are left as they are.
 
-    The trainer, its model and its data are left as they are.
+    With gradient accumulation a task averages the gradients of batches. The Trainer weighs those of language models by
+    their tokens, and adds up, undivided, those of models that take any keyword but compute their loss without
+    `num_items_in_batch`: such a Trainer needs `loss_is_scaled_for_ga = False` for the same rate to do the same.
 
     Raises TaskError for what no task can have: an overridden `compute_loss` or `training_step` (give `objective=`),
     several processes, NEFTune noise, several data sets for evaluation, a model that was trained in mixed precision.
     """
     _refuse(trainer, settings)
-    quiet = copy.copy(trainer)
-    quiet.accelerator = _PreparesNothing(trainer.accelerator)
-    quiet._eval_dataloaders = {}
-    train = settings.get("train", None) or quiet.get_train_dataloader()
     args = trainer.args
     found: dict[str, Any] = {
-        "model": trainer.call_model_init if trainer.model_init is not None else trainer.model,
-        "train": train,
-        "valid": None if trainer.eval_dataset is None or "valid" in settings else quiet.get_eval_dataloader(),
+        "model": trainer.model if trainer.model_init is None else trainer.call_model_init,
         "accumulate": args.gradient_accumulation_steps,
         "clip_norm": args.max_grad_norm or None,
         "name": type(trainer.model).__name__,
     }
     if not settings.keys() & {"loss", "objective"}:
         found["objective"] = _Loss.of(trainer)
-    if not settings.keys() & {"steps", "epochs"}:
-        found["steps"] = _total_steps(quiet, train)
+    aside = _aside(trainer)
+    if "train" not in settings:
+        found["train"] = aside.get_train_dataloader()
+        if not settings.keys() & {"steps", "epochs"}:
+            found["steps"] = _total_steps(aside, found["train"])
+    if "valid" not in settings and trainer.eval_dataset is not None:
+        found["valid"] = aside.get_eval_dataloader()
     return Task(**{**found, **settings})
 
 
+def _aside(trainer: Trainer) -> Trainer:
+    """A copy to ask for loaders: the Trainer remembers those that it has made, and its accelerator wraps them."""
+    twin = copy.copy(trainer)
+    twin.accelerator = _PreparesNothing(trainer.accelerator)
+    vars(twin).pop("_eval_dataloaders", None)
+    return twin
+
+
 class _PreparesNothing:
-    """An accelerator that gives a loader back as it is, so that asking for it leaves the Trainer's own as it was."""
+    """An accelerator that gives loaders back as they are."""
 
     def __init__(self, accelerator: Any) -> None:
         self._accelerator = accelerator
@@ -242,6 +250,8 @@ class _Loss:
 
 def _refuse(trainer: Trainer, settings: Mapping[str, Any]) -> None:
     """Refuse what a task cannot have, and say what to do."""
+    if not isinstance(trainer, Trainer):
+        raise TaskError(f"`trainer` must be a transformers.Trainer, got {type(trainer).__name__}")
     problem = None
     own = [name for name in ("compute_loss", "training_step") if _is_own(trainer, name)]
     if own and not settings.keys() & {"loss", "objective"}:
