@@ -1,4 +1,4 @@
-"""The connector of Lightning: rates, checkpoints, what controllers are told, and tasks made of a module and its data."""
+"""The connector of Lightning: rates, checkpoints, what controllers are told, and tasks made of a module and data."""
 
 import copy
 import logging

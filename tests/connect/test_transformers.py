@@ -349,9 +349,12 @@ def test_a_task_finds_what_trains(make) -> None:
     assert abs(first - second) > 1e-4
 
 
+CONFIG = classifier().config
+
+
 def fresh():
     """A classifier of the seed that reigns."""
-    return BertForSequenceClassification(classifier().config)
+    return BertForSequenceClassification(CONFIG)
 
 
 class OwnLoss(Trainer):

@@ -25,7 +25,8 @@ try:
     from lightning.pytorch.utilities.model_helpers import is_overridden
     from torch.utils.data import DataLoader
 except ImportError as error:
-    raise MissingPackage.of(error.name or "lightning", "lightning", "the Lightning connector") from error
+    package = (error.name or "lightning").partition(".")[0]
+    raise MissingPackage.of(package, "lightning", "the Lightning connector") from error
 
 __all__ = ["Observer", "configure", "task"]
 

@@ -29,7 +29,8 @@ try:
     from transformers import Trainer, TrainerCallback
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 except ImportError as error:
-    raise MissingPackage.of(error.name or "transformers", "transformers", "the transformers connector") from error
+    package = (error.name or "transformers").partition(".")[0]
+    raise MissingPackage.of(package, "transformers", "the transformers connector") from error
 
 __all__ = ["Observer", "drive", "task"]
 
