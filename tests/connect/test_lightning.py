@@ -17,6 +17,7 @@ import pacesetter as ps
 from pacesetter.connect.lightning import Observer, configure, task
 from pacesetter.connect.torch import Scheduler
 from pacesetter.errors import InputError, TaskError
+from tests.docs.blocks import ROOT, blocks
 
 RECIPE = "sgd lr=40.0 warmup(5) >> cosine * plateau(factor=0.5, patience=0)"
 UPDATES = 20
@@ -85,6 +86,13 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self):
         return configure(self, self.recipe, self.total_steps)
+
+
+def page_of(title):
+    """The code of one section of the page on frameworks."""
+    page = ROOT / "docs" / "frameworks.md"
+    section = page.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return [code for code in blocks(page, "python") if code in section]
 
 
 class Interrupted(Exception):
@@ -380,3 +388,19 @@ def test_the_line_that_installs_what_is_missing(missing) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"MissingPackage: `{missing}` is needed for" in done.stderr
     assert "pip install 'pacesetter[" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:Starting from v1.9.0, `tensorboardX` has been removed:UserWarning")
+@pytest.mark.filterwarnings("ignore:The number of training batches .* is smaller than the logging interval:UserWarning")
+def test_the_page_runs(tmp_path, monkeypatch) -> None:
+    """The code of the documentation runs from top to bottom, and answers."""
+    monkeypatch.chdir(tmp_path)
+    names = {"ps": ps, "pacesetter": ps, "torch": torch, "F": F, "data": Data()}
+    for code in page_of("Lightning"):
+        exec(code, names)
+    assert names["trainer"].lr_scheduler_configs[0].scheduler.last_epoch == UPDATES
+    assert isinstance(names["answer"], ps.Answer)
+    grouped = type("Grouped", (names["Classifier"],), {"configure_optimizers": names["configure_optimizers"]})
+    _, trainer = trained(grouped())
+    weight, bias = trainer.optimizers[0].param_groups
+    assert bias["initial_lr"] == 10 * weight["initial_lr"]

@@ -23,6 +23,7 @@ from pacesetter import schedules
 from pacesetter.connect.torch import Scheduler
 from pacesetter.connect.transformers import Observer, drive, task
 from pacesetter.errors import InputError, TaskError
+from tests.docs.blocks import ROOT, blocks
 
 RECIPE = "sgd lr=2.0 warmup(5) >> cosine * plateau(factor=0.5, patience=0)"
 UPDATES = 15
@@ -71,6 +72,13 @@ def language_model():
     torch.manual_seed(0)
     sizes = {"n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
     return GPT2LMHeadModel(GPT2Config(vocab_size=20, bos_token_id=0, eos_token_id=1, **sizes))
+
+
+def page_of(title):
+    """The code of one section of the page on frameworks."""
+    page = ROOT / "docs" / "frameworks.md"
+    section = page.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return [code for code in blocks(page, "python") if code in section]
 
 
 class Interrupted(Exception):
@@ -179,6 +187,14 @@ def test_accumulated_batches_are_one_step(make) -> None:
         assert trainer.lr_scheduler.total_steps == trainer.lr_scheduler.last_epoch == updates
     trainer, _ = trained(make, max_steps=7, save_strategy="no")
     assert trainer.lr_scheduler.total_steps == 7
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(make, tmp_path) -> None:
+    """A checkpoint of 3 epochs resumed for 5 runs at the rates that a training of 5 has from there."""
+    recipe = "sgd lr=0.5 warmup(0.2) >> linear"
+    trained(make, stop=13, recipe=recipe)
+    _, rates = trained(make, resume=str(tmp_path / "checkpoint-12"), recipe=recipe, num_train_epochs=5)
+    assert rates == {k: rate for k, rate in by_hand(recipe, {}, 25).items() if k >= 12}
 
 
 def by_the_constructor(make, schedule, total_steps, metric="eval_loss", **changes):
@@ -392,3 +408,14 @@ def test_the_line_that_installs_what_is_missing(missing) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"MissingPackage: `{missing}` is needed for" in done.stderr
     assert "pip install 'pacesetter[" in done.stderr
+
+
+def test_the_page_runs(make) -> None:
+    """The code of the documentation runs from top to bottom, and answers."""
+    trainer = make(max_steps=9)
+    names = {"ps": ps, "pacesetter": ps, "torch": torch, "model": trainer.model, "args": trainer.args}
+    names |= {"train": trainer.train_dataset, "valid": trainer.eval_dataset}
+    for code in page_of("transformers"):
+        exec(code, names)
+    assert names["scheduler"].last_epoch == 9
+    assert isinstance(names["answer"], ps.Answer)

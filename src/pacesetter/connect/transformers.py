@@ -157,7 +157,7 @@ def task(trainer: Trainer, **settings: Any) -> Task:
     settings: arguments of `Task` that replace or complete what the Trainer has, as `evaluations=5`, `metrics={...}`,
         `lr_ratios={"classifier": 10}`, or `train=` and `steps=` together.
 
-    - model: the Trainer's, from the weights it has now; with `model_init`, a fresh one for each seed.
+    - model: the Trainer's, every run from its weights; with `model_init`, a fresh one for each seed.
     - objective: the model's own loss, or `compute_loss_func`, or label smoothing, as the Trainer computes them.
     - train, valid: its data sets with its collator, batch sizes, samplers and workers. Without an `eval_dataset` a
       share of the training data is split off.
@@ -222,12 +222,15 @@ class _Loss:
     function: Callable[..., torch.Tensor] | None
     smoother: Callable[..., torch.Tensor] | None
     shifts: bool
+    counts_shifted: bool
 
     @classmethod
     def of(cls, trainer: Trainer) -> "_Loss":
         name = type(trainer.accelerator.unwrap_model(trainer.model)).__name__
         shifts = name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-        return cls(trainer.compute_loss_func, trainer.label_smoother, shifts)
+        # For which models it leaves the first label out of its count, the Trainer keeps to itself.
+        counts_shifted = vars(trainer).get("_loss_shifts_labels", False)
+        return cls(trainer.compute_loss_func, trainer.label_smoother, shifts, counts_shifted)
 
     def __call__(self, model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
         inputs = dict(batch)
@@ -243,10 +246,10 @@ class _Loss:
         return loss
 
     def _count(self, labels: Any) -> torch.Tensor | None:
-        """How many labels are predicted."""
+        """How many labels are predicted, as the Trainer counts them."""
         if not isinstance(labels, torch.Tensor):
             return None
-        return (labels[..., 1:] if self.shifts else labels).ne(IGNORED).sum()
+        return (labels[..., 1:] if self.counts_shifted else labels).ne(IGNORED).sum()
 
 
 def _refuse(trainer: Trainer, settings: Mapping[str, Any]) -> None:
