@@ -1,6 +1,7 @@
 """The connector of Lightning: rates, checkpoints, what controllers are told, and tasks made of a module and data."""
 
 import copy
+import doctest
 import logging
 import subprocess
 import sys
@@ -404,3 +405,9 @@ def test_the_page_runs(tmp_path, monkeypatch) -> None:
     _, trainer = trained(grouped())
     weight, bias = trainer.optimizers[0].param_groups
     assert bias["initial_lr"] == 10 * weight["initial_lr"]
+
+
+def test_examples_of_the_docstrings() -> None:
+    """What the docstrings show is what happens."""
+    done = doctest.testmod(sys.modules["pacesetter.connect.lightning"])
+    assert (done.failed, done.attempted) == (0, 3)
