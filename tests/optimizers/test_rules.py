@@ -27,6 +27,22 @@ SETTINGS: list[Rule] = [
     rmsprop(centered=True),
     rmsprop(momentum=0.5, centered=True, weight_decay=0.05),
     adagrad(initial_accumulator=0.5, eps=1e-3, weight_decay=0.1),
+    *(
+        optimizers.parse(text)
+        for text in (
+            "prodigy(bias_correction=True, safeguard_warmup=True, weight_decay=0.1)",
+            "dadapt_adam(bias_correction=True, weight_decay=0.1)",
+            "dadapt_adam(weight_decay=0.1, decoupled=False)",
+            "dadapt_sgd(momentum=0.9, weight_decay=0.1)",
+            "dog(average=False, reps_rel=0.01, weight_decay=0.1)",
+            "ldog(reps_rel=0.01)",
+            "mechanic(sgd(momentum=0.9))",
+            "momo(estimate_bound=True, bias_correction=True, weight_decay=0.1)",
+            "momo_adam(estimate_bound=True, weight_decay=0.1)",
+            "schedule_free_sgd(momentum=0.5, warmup_steps=5, r=1.0, weight_decay=0.01)",
+            "schedule_free_adamw(warmup_steps=5, weight_decay=0.1)",
+        )
+    ),
 ]
 
 
@@ -43,8 +59,11 @@ class TestConformance(RuleConformance):
 
 
 def test_names() -> None:
-    """The five rules are known by name and exported under it."""
-    assert optimizers.names() == ["adagrad", "adam", "adamw", "rmsprop", "sgd"]
+    """The rules are known by name and exported under it."""
+    assert optimizers.names() == [
+        "adagrad", "adam", "adamw", "dadapt_adam", "dadapt_sgd", "dog", "ldog", "mechanic", "momo", "momo_adam",
+        "prodigy", "rmsprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
+    ]  # fmt: skip
     assert all(getattr(optimizers, name)() == optimizers.parse(name) for name in optimizers.names())
 
 

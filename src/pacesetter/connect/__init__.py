@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pacesetter.connect import keras as keras
+    from pacesetter.connect import lightning as lightning
     from pacesetter.connect import optax as optax
     from pacesetter.connect import torch as torch
+    from pacesetter.connect import transformers as transformers
 
-__all__ = ["keras", "optax", "torch"]
+__all__ = ["keras", "lightning", "optax", "torch", "transformers"]
 
 
 def __getattr__(name: str) -> ModuleType:

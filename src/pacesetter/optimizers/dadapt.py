@@ -104,7 +104,8 @@ class dadapt_sgd(Joint):
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate times lr, over the norm of the first gradient."""
         used: Any = state["used"]
-        return used * lr
+        rate: Scalar = used * lr
+        return rate
 
 
 @final
@@ -209,4 +210,5 @@ class dadapt_adam(Joint):
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate times lr."""
         used: Any = state["used"]
-        return used * lr
+        rate: Scalar = used * lr
+        return rate

@@ -100,12 +100,14 @@ class _Distances(Joint):
         if not self.average:
             return params
         found: Any = state["average"]
-        return {name: found[name] for name in params} if isinstance(params, dict) else found[""]
+        alone: Params = {name: found[name] for name in params} if isinstance(params, dict) else found[""]
+        return alone
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """Distance over gradients, times lr: the mean over the tensors."""
         used: Any = state["used"]
-        return used * lr
+        rate: Scalar = used * lr
+        return rate
 
 
 @final

@@ -126,4 +126,5 @@ class mechanic(Joint):
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The sum of the scales, times lr."""
         scales: Any = state["scales"]
-        return scales.sum() * lr
+        rate: Scalar = scales.sum() * lr
+        return rate

@@ -64,7 +64,8 @@ class _Model(Joint):
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The size of the step along the mean gradient."""
         size: Any = state["size"]
-        return size + 0.0 * lr
+        rate: Scalar = size + 0.0 * lr
+        return rate
 
 
 @final
@@ -119,14 +120,17 @@ class momo(_Model):
         import torch
 
         step, beta = state["step"] + 1, self.momentum
-        # Without a correction the means start at the first values.
-        fresh = (state["step"] == 0) & (not self.bias_correction)
-        old = torch.where(fresh, 0.0, beta)
-        new = torch.where(fresh, 1.0, 1 - beta)
         rho = 1 - beta**step if self.bias_correction else step * 0 + 1
-        mean = {name: like(old, g) * state["mean"][name] + like(new, g) * g for name, g in grads.items()}
-        loss = old * state["loss"] + new * torch.as_tensor(extra["loss"]).double()
-        inner = old * state["inner"] + new * total(dot(grads[name], params[name]) for name in params)
+        told = torch.as_tensor(extra["loss"]).double()
+        product = total(dot(grads[name], params[name]) for name in params)
+
+        def mean_of(old: Any, now: Any) -> Any:
+            # Without a correction the means start at the first values.
+            old = old if self.bias_correction else torch.where(step == 1, now, old)
+            return beta * old + (1 - beta) * now
+
+        loss, inner = mean_of(state["loss"], told), mean_of(state["inner"], product)
+        mean = {name: mean_of(state["mean"][name], grad) for name, grad in grads.items()}
         along = total(dot(params[name], mean[name]) for name in params)
         norm = total(dot(one, one) for one in mean.values())
         moved, sizes = {}, {}

@@ -124,4 +124,5 @@ class prodigy(Joint):
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate of the distance times lr."""
         used: Any = state["used"]
-        return used * lr
+        rate: Scalar = used * lr
+        return rate

@@ -91,12 +91,14 @@ class _ScheduleFree(Joint):
         away = 1 - 1 / self._beta
         if isinstance(params, dict):
             return {name: y + away * (z[name] - y) for name, y in params.items()}
-        return params + away * (z[""] - params)
+        alone: Tensor = params + away * (z[""] - params)
+        return alone
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The rate, as far as its own warm-up lets it."""
         used: Any = state["used"]
-        return used * lr
+        rate: Scalar = used * lr
+        return rate
 
 
 @final

@@ -6,14 +6,20 @@ class TestMyRule(RuleConformance):
         return my_rule(beta=0.5)
 """
 
+import copy
+import math
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import _pytree as trees
 
+from pacesetter.engine.recording import record
+from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Params, Rule, State
+from pacesetter.optimizers._optimizer import RuleOptimizer
 
 __all__ = ["RuleConformance"]
 
@@ -64,12 +70,18 @@ def leaves(tree: Any) -> list[Tensor]:
     return [tree]
 
 
+def extra(rule: Rule, params: Named, step: int) -> dict[str, Tensor]:
+    """What the rule needs besides the gradients."""
+    return {"loss": loss(params, step).detach()} if "loss" in rule.needs else {}
+
+
 def run(rule: Rule, steps: int, lr: float | Tensor = RATE, dtype: torch.dtype = torch.float64) -> tuple[Named, State]:
     """Weights and state after some steps from `start`."""
     params: Params = start(dtype)
     state = rule.init(params)
     for step in range(steps):
-        params, state = rule.update(gradients(named(params), step), state, params, lr)
+        now = named(params)
+        params, state = rule.update(gradients(now, step), state, params, lr, **extra(rule, now, step))
     return named(params), state
 
 
@@ -114,7 +126,7 @@ class RuleConformance:
         params, state = run(rule, 2)
         grads = gradients(params, 2)
         copies = [leaf.clone() for leaf in leaves(params) + leaves(grads) + leaves(state)]
-        rule.update(grads, state, params, RATE)
+        rule.update(grads, state, params, RATE, **extra(rule, params, 2))
         assert all(
             torch.equal(a, b) for a, b in zip(leaves(params) + leaves(grads) + leaves(state), copies, strict=True)
         )
@@ -136,10 +148,21 @@ class RuleConformance:
         assert all(torch.equal(after[name], tensor) for name, tensor in start().items())
 
     def test_learns(self, rule: Rule) -> None:
-        """At one rate of a coarse grid, 100 steps lower the loss by a fifth."""
+        """At one rate of a coarse grid, 100 steps lower the loss by a fifth; one that finds its rate may take 500."""
         untrained = float(loss(start(), 0))
-        ends = [float(loss(run(rule, 100, lr)[0], 0)) for lr in (0.3, 0.1, 0.03, 0.01)]
-        assert min(ends) < 0.8 * untrained
+        steps, rates = (500, (10.0, 1.0, 0.1)) if rule.sets_rate else (100, (0.3, 0.1, 0.03, 0.01))
+        ends = []
+        for lr in rates:
+            params, state = run(rule, steps, lr)
+            ends.append(float(loss(named(rule.evaluation(params, state)), 0)))
+        assert min(end for end in ends if math.isfinite(end)) < 0.8 * untrained
+
+    def test_tells_the_rate_of_its_updates(self, rule: Rule) -> None:
+        """The effective rate is finite and at least 0, and the asked one where the rule does not work one out."""
+        _, state = run(rule, 5)
+        found = float(rule.effective_lr(state, RATE))
+        assert 0 <= found < float("inf")
+        assert rule.sets_rate or found == RATE
 
     def test_evaluation_has_the_form_of_the_weights(self, rule: Rule) -> None:
         """The weights to evaluate have the names, shapes and dtypes of the trained ones."""
@@ -153,9 +176,9 @@ class RuleConformance:
         within: Params = {"matrix": start()["matrix"]}
         state_alone, state_within = rule.init(alone), rule.init(within)
         for step in range(3):
-            grad = gradients(start(), step)["matrix"]
-            alone, state_alone = rule.update(grad, state_alone, alone, RATE)
-            within, state_within = rule.update({"matrix": grad}, state_within, within, RATE)
+            grad, more = gradients(start(), step)["matrix"], extra(rule, start(), step)
+            alone, state_alone = rule.update(grad, state_alone, alone, RATE, **more)
+            within, state_within = rule.update({"matrix": grad}, state_within, within, RATE, **more)
         assert torch.equal(leaves(alone)[0], leaves(within)[0])
         assert all(torch.equal(a, b) for a, b in zip(leaves(state_alone), leaves(state_within), strict=True))
 
@@ -166,15 +189,85 @@ class RuleConformance:
         lanes: Any = {name: tensor.expand(4, *tensor.shape).clone() for name, tensor in start(dtype).items()}
         state: Any = torch.func.vmap(rule.init)(lanes)
         for step in range(3):
-            each = [gradients({name: tensor[i] for name, tensor in lanes.items()}, step) for i in range(4)]
+            own = [{name: tensor[i] for name, tensor in lanes.items()} for i in range(4)]
+            each = [gradients(one, step) for one in own]
+            more = [extra(rule, one, step) for one in own]
             grads = {name: torch.stack([one[name] for one in each]) for name in lanes}
             for tensor in grads.values():
                 tensor[3] = float("nan")
-            lanes, state = torch.func.vmap(rule.update)(grads, state, lanes, rates)
+            told = {name: torch.stack([one[name] for one in more]) for name in more[0]}
+            lanes, state = torch.func.vmap(lambda g, s, p, lr, x: rule.update(g, s, p, lr, **x))(
+                grads, state, lanes, rates, told
+            )
         for i, lr in enumerate(LANE_RATES):
             for name, tensor in run(rule, 3, torch.tensor(lr, dtype=torch.float64), dtype)[0].items():
                 torch.testing.assert_close(lanes[name][i], tensor)
         assert all(tensor.dtype == dtype for tensor in lanes.values())
+
+    def test_face_does_as_the_rule(self, rule: Rule) -> None:
+        """As a torch optimizer it does what the pure rule does: over groups of two rates, and on from a saved state."""
+        weights = {name: tensor.requires_grad_() for name, tensor in start().items()}
+        first, *_ = weights.values()
+
+        def made(params: Named) -> RuleOptimizer:
+            one, *more = params.values()
+            return RuleOptimizer([{"params": [one], "lr": RATE / 2}, {"params": more}], rule, RATE)
+
+        optimizer = made(weights)
+        ours: Params = start()
+        state = rule.init(ours)
+        rates = dict.fromkeys(weights, RATE) | {next(iter(weights)): RATE / 2}
+        for step in range(12):
+            if step == 6:
+                kept = copy.deepcopy(optimizer.state_dict())
+                optimizer = made(weights)
+                optimizer.load_state_dict(kept)
+            optimizer.zero_grad()
+            value = loss(weights, step)
+            value.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            optimizer.step(loss=value)
+            now = named(ours)
+            ours, state = rule.update(gradients(now, step), state, ours, rates, **extra(rule, now, step))
+        for name, tensor in named(ours).items():
+            torch.testing.assert_close(weights[name].detach(), tensor, rtol=1e-12, atol=1e-14)
+        with optimizer.evaluation():
+            for name, tensor in named(rule.evaluation(ours, state)).items():
+                torch.testing.assert_close(weights[name].detach(), tensor, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(first.detach(), named(ours)[next(iter(weights))], rtol=1e-12, atol=1e-14)
+
+    def test_face_leaves_what_has_no_gradient(self, rule: Rule) -> None:
+        """A weight without a gradient stays as it is, and takes part from its first one on."""
+        used, unused = (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)) for _ in range(2))
+        optimizer = RuleOptimizer([used, unused], rule, RATE)
+        for step in range(3):
+            optimizer.zero_grad()
+            value = used.square().sum() + (unused.square().sum() if step == 2 else 0.0)
+            value.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            optimizer.step(loss=value)
+            assert torch.equal(unused, torch.ones_like(unused)) or step == 2
+        assert torch.isfinite(unused).all()
+
+    def test_recorded_equals_made(self, rule: Rule) -> None:
+        """An update whose operations are recorded and made again gives the same weights, bit by bit."""
+        params: Named = start()
+        state = rule.init(params)
+        grads, more = gradients(params, 0), list(extra(rule, params, 0).values())
+        tensors, layout = trees.tree_flatten((params, state, grads, more))
+
+        def update(*parts: Tensor) -> list[Tensor]:
+            params, state, grads, more = trees.tree_unflatten(list(parts), layout)
+            return leaves(rule.update(grads, state, params, RATE, **dict(zip(rule.needs, more, strict=True)))[0])
+
+        recording = record(update, tensors)
+        moved = [tensor * 1.5 for tensor in tensors]
+        for ours, theirs in zip(recording(*moved), update(*moved), strict=True):
+            assert torch.equal(ours, theirs)
+
+    @pytest.mark.parametrize("lr", [-1.0, float("nan"), float("inf"), "fast"])
+    def test_face_refuses_a_rate_that_is_none(self, rule: Rule, lr: Any) -> None:
+        """A rate that is negative, infinite, no number or text is refused."""
+        with pytest.raises(InputError, match="`lr` must be a finite number"):
+            rule.to_torch([torch.nn.Parameter(torch.ones(2))], lr)
 
     def test_agrees_with_torch(self, rule: Rule) -> None:
         """200 steps at a changing rate agree with the rule's optimizer in torch.optim to 1e-10 in float64."""
