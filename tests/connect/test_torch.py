@@ -13,6 +13,7 @@ from torch.optim import lr_scheduler
 from pacesetter import connect, optimizers, schedules
 from pacesetter.connect.torch import Scheduler, rule_to_torch, scheduler, to_torch
 from pacesetter.errors import InputError
+from pacesetter.optimizers._optimizer import RuleOptimizer
 from pacesetter.recipes import Recipe
 from pacesetter.tasks import Task
 
@@ -372,13 +373,18 @@ def test_a_refused_schedule_leaves_the_optimizer_alone():
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_every_rule_has_its_optimizer(name):
-    """Every registered rule becomes a torch optimizer with its settings and the given rate."""
+    """Every registered rule becomes torch's own optimizer with its settings, or one of ours where torch has it not."""
     rule = optimizers.parse(name)
-    class_name, keywords = rule.torch_optimizer()
     optimizer = rule_to_torch(rule, weights(), 0.25)
-    assert type(optimizer) is getattr(torch.optim, class_name)
+    assert isinstance(optimizer, torch.optim.Optimizer)
     assert optimizer.defaults["lr"] == 0.25
-    assert {key: optimizer.defaults[key] for key in keywords} == keywords
+    if rule.torch_optimizer() is None:
+        assert isinstance(optimizer, RuleOptimizer)
+        assert optimizer.rule == rule
+    else:
+        class_name, keywords = rule.torch_optimizer()
+        assert type(optimizer) is getattr(torch.optim, class_name)
+        assert {key: optimizer.defaults[key] for key in keywords} == keywords
 
 
 def test_recipe_becomes_both():

@@ -1,0 +1,154 @@
+"""A rule as a torch optimizer: closures, weights to evaluate, what is refused, and what is left alone."""
+
+import copy
+
+import pytest
+import torch
+
+from pacesetter import optimizers
+from pacesetter.errors import InputError
+from pacesetter.optimizers._optimizer import RuleOptimizer
+
+
+def weight(value=1.0):
+    """One parameter of three numbers."""
+    return torch.nn.Parameter(torch.full((3,), value))
+
+
+def trained(text, lr=0.1, steps=3):
+    """A small model and the optimizer that made some steps on it."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+    optimizer = RuleOptimizer(model.parameters(), optimizers.parse(text), lr)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(4, 3)).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def test_a_closure_gives_the_loss():
+    """The closure is called with gradients on, and its loss comes back; a rule that needs the loss takes it."""
+    one = weight()
+    optimizer = RuleOptimizer([one], optimizers.parse("momo"), 0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = one.square().sum()
+        loss.backward()
+        return loss
+
+    assert float(optimizer.step(closure).detach()) == 3.0
+    assert 0 < optimizer.effective_lr()[0] <= 0.1
+    with pytest.raises(InputError, match=r"needs the loss, got none: call step\(closure\) or step\(loss"):
+        optimizer.step()
+
+
+def test_the_weights_to_evaluate_are_put_in_and_taken_out():
+    """Within `evaluation()` the model has the average; after it, the trained weights are back to the bit."""
+    model, optimizer = trained("schedule_free_sgd")
+    kept = model.weight.detach().clone()
+    with optimizer.evaluation():
+        assert not torch.equal(model.weight, kept)
+        with pytest.raises(InputError, match="after `evaluation"):
+            optimizer.step()
+    assert torch.equal(model.weight, kept)
+    with pytest.raises(ZeroDivisionError), optimizer.evaluation():
+        raise ZeroDivisionError
+    assert torch.equal(model.weight, kept)
+
+
+def test_forgetting_the_weights_to_evaluate_is_an_error():
+    """A model that is evaluated on weights that are being trained raises; training it, and other models, are let be."""
+    model, optimizer = trained("schedule_free_sgd")
+    other = torch.nn.Linear(3, 1).eval()
+    model.eval()
+    with torch.no_grad():
+        other(torch.ones(1, 3))
+        with pytest.raises(InputError, match=r"evaluate within `with optimizer\.evaluation"):
+            model(torch.ones(1, 3))
+        with optimizer.evaluation():
+            model(torch.ones(1, 3))
+    model(torch.ones(1, 3))  # a layer in eval mode that is trained through
+    del optimizer
+    with torch.no_grad():
+        model(torch.ones(1, 3))
+
+
+def test_a_rule_without_an_average_watches_nobody():
+    """The weights of an ordinary rule are those to evaluate."""
+    model, _ = trained("sgd")
+    model.eval()
+    with torch.no_grad():
+        model(torch.ones(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda rule: rule.to_torch([], 0.1), "`params` must have at least one parameter, got none"),
+        (lambda rule: rule.to_torch(weight(), 0.1), r"got one tensor: write \[tensor\]"),
+        (
+            lambda rule: rule.to_torch([{"params": [weight()]}, {"params": []}], 0.1),
+            "parameter group 1 must have at least",
+        ),
+        (lambda rule: rule.to_torch([torch.ones(2)], 0.1), "parameter group 0 must need gradients"),
+        (lambda rule: rule.to_torch([{"params": [w := weight()]}, {"params": [w]}], 0.1), "one that group 0 has too"),
+        (lambda rule: rule.to_torch([{"params": [weight()], "lr": -1}], 0.1), "`lr` of parameter group 0 must be"),
+        (lambda rule: rule.to_torch([3], 0.1), "must be tensors, got int"),
+    ],
+)
+@pytest.mark.parametrize("text", ["adam", "prodigy"])
+def test_parameters_that_no_optimizer_could_use(make, words, text):
+    """They are refused with their group, for torch's classes and for ours."""
+    with pytest.raises(InputError, match=words):
+        make(optimizers.parse(text))
+
+
+def test_state_of_another_rule_is_refused():
+    """State is loaded from an optimizer of the same rule and the same groups alone."""
+    _, optimizer = trained("prodigy")
+    _, other = trained("dog")
+    with pytest.raises(InputError, match="must come from an optimizer of `prodigy`, got one of dog"):
+        optimizer.load_state_dict(other.state_dict())
+    with pytest.raises(InputError, match="got one of another kind of optimizer"):
+        optimizer.load_state_dict(torch.optim.Adam([weight()]).state_dict())
+    with pytest.raises(InputError, match="must have 2 parameters in group 0, got 1"):
+        optimizer.load_state_dict(RuleOptimizer([weight()], optimizer.rule, 1.0).state_dict())
+
+
+def test_grad_scaler_skips_an_update():
+    """Under GradScaler an update with an infinite gradient is left out, and the next one is made."""
+    one = weight()
+    optimizer = RuleOptimizer([one], optimizers.parse("prodigy(d0=0.1)"), 1.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for factor, moves in ((float("inf"), False), (1.0, True)):
+        before = one.detach().clone()
+        optimizer.zero_grad()
+        scaler.scale((one * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(before, one) != moves
+
+
+def test_nan_in_a_gradient_makes_nan_of_what_it_moves():
+    """As in torch, nothing is hidden: the weight becomes NaN, another of an elementwise rule does not."""
+    one, other = weight(), weight()
+    optimizer = RuleOptimizer([one, other], optimizers.parse("adam"), 0.1)
+    one.grad, other.grad = torch.full((3,), float("nan")), torch.ones(3)
+    optimizer.step()
+    assert torch.isnan(one).all()
+    assert torch.isfinite(other).all()
+
+
+def test_copies_and_pickles_of_the_state_go_on_alike():
+    """A deep copy of the state dict loaded into a fresh optimizer gives the same next step."""
+    model, optimizer = trained("schedule_free_adamw(weight_decay=0.1)", 0.01)
+    twin = copy.deepcopy(model)
+    again = RuleOptimizer(twin.parameters(), optimizer.rule, 0.01)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for own, drives in ((model, optimizer), (twin, again)):
+        drives.zero_grad()
+        own(torch.ones(4, 3)).square().sum().backward()
+        drives.step()
+    assert torch.equal(model.weight, twin.weight)
