@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pacesetter import engine
+from pacesetter import engine, optimizers
 from pacesetter.engine.batches import Batches
 from pacesetter.engine.looped import Looped
 from pacesetter.engine.planning import make_plan
@@ -125,3 +125,18 @@ def test_a_plan_for_others_alone_is_looped():
     assert (plan.engine, "other libraries" in plan.reason) == ("looped", True)
     with pytest.raises(InputError, match="optimizers of other libraries"):
         make_plan(task, lanes, engine="vectorised")
+
+
+@pytest.mark.parametrize("text", optimizers.names())
+def test_every_rule_trains_alike_in_both_engines(text):
+    """Stacked lanes of a rule train as its optimizer does one by one: losses, evaluations and the rates worked out."""
+    task = small_task()
+    lanes = lanes_of(task, [0.3, 0.03], text)
+    stacked, alone = (trained(task, lanes, plan) for plan in (VECTORISED, LOOPED))
+    for lane in lanes:
+        one, other = joined(stacked[lane]), joined(alone[lane])
+        np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=1e-8)
+        np.testing.assert_allclose(one.valid_loss, other.valid_loss, rtol=1e-8)
+        rates = [np.concatenate([part.curve.effective_lr for part in parts[lane]]) for parts in (stacked, alone)]
+        assert len(rates[0]) == (task.total_steps if optimizers.parse(text).sets_rate else 0)
+        np.testing.assert_allclose(*rates, rtol=1e-8)
