@@ -127,16 +127,20 @@ def test_a_plan_for_others_alone_is_looped():
         make_plan(task, lanes, engine="vectorised")
 
 
-@pytest.mark.parametrize("text", optimizers.names())
+WRAPPERS = {"clip": "clip(adam, norm=0.5)", "decay": "decay(lion, 0.1)"}
+
+
+@pytest.mark.parametrize("text", [WRAPPERS.get(name, name) for name in optimizers.names()])
 def test_every_rule_trains_alike_in_both_engines(text):
     """Stacked lanes of a rule train as its optimizer does one by one: losses, evaluations and the rates worked out."""
     task = small_task()
     lanes = lanes_of(task, [0.3, 0.03], text)
     stacked, alone = (trained(task, lanes, plan) for plan in (VECTORISED, LOOPED))
+    within = 1e-6 if text == "nadam" else 1e-8  # torch's keeps a product of momenta in single precision
     for lane in lanes:
         one, other = joined(stacked[lane]), joined(alone[lane])
-        np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=1e-8)
-        np.testing.assert_allclose(one.valid_loss, other.valid_loss, rtol=1e-8)
+        np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=within)
+        np.testing.assert_allclose(one.valid_loss, other.valid_loss, rtol=within)
         rates = [np.concatenate([part.curve.effective_lr for part in parts[lane]]) for parts in (stacked, alone)]
         assert len(rates[0]) == (task.total_steps if optimizers.parse(text).sets_rate else 0)
         np.testing.assert_allclose(*rates, rtol=1e-8)

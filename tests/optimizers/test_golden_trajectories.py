@@ -27,6 +27,7 @@ ROWS = [
     ("Momo(lr=1.0,beta=0.9)", "momo", 1.0, 1e-10),
     ("Momo(lr=1.0,beta=0.9,use_fstar=True)", "momo(estimate_bound=True)", 1.0, 1e-10),
     ("MomoAdam(lr=1e-2)", "momo_adam", 1e-2, 1e-10),
+    ("po.Lion(lr=1e-3)", "lion", 1e-3, 1e-10),
     # The package keeps its tuners in single precision.
     ("mechanize(SGD)(lr=1.0)", "mechanic(sgd)", 1.0, 1e-5),
     ("mechanize(AdamW)(lr=1.0)", "mechanic(adamw)", 1.0, 1e-5),

@@ -12,7 +12,8 @@ from pacesetter.errors import InputError, ParseError, UnknownName
 from pacesetter.optimizers import Rule, adagrad, adam, adamw, rmsprop, sgd
 from pacesetter.testing.rules import RuleConformance
 
-DEFAULTS = [optimizers.parse(name) for name in optimizers.names()]
+WRAPPERS = ("clip", "decay")
+DEFAULTS = [optimizers.parse(name) for name in optimizers.names() if name not in WRAPPERS]
 SETTINGS: list[Rule] = [
     *DEFAULTS,
     sgd(momentum=0.9),
@@ -41,6 +42,23 @@ SETTINGS: list[Rule] = [
             "momo_adam(estimate_bound=True, weight_decay=0.1)",
             "schedule_free_sgd(momentum=0.5, warmup_steps=5, r=1.0, weight_decay=0.01)",
             "schedule_free_adamw(warmup_steps=5, weight_decay=0.1)",
+            "adadelta(beta2=0.5, weight_decay=0.1)",
+            "adafactor(beta2_decay=-0.5, weight_decay=0.1, clip=1.5)",
+            "adam(amsgrad=True, weight_decay=0.01)",
+            "adam(gi_start=True, amsgrad=True)",
+            "adamax(beta2=0.9, weight_decay=0.1)",
+            "nadam(momentum_decay=0.1, weight_decay=0.1)",
+            "radam(beta2=0.9, weight_decay=0.1)",
+            "lion(weight_decay=0.1)",
+            "lamb(weight_decay=0.1)",
+            "lars(weight_decay=0.1, nesterov=True, coefficient=0.1)",
+            "muon(adjust=original, nesterov=False)",
+            "clip(adam, norm=0.1)",
+            "clip(sgd(momentum=0.9), value=0.01)",
+            "clip(schedule_free_sgd, adaptive_share=0.01)",
+            "decay(lion, 0.1)",
+            "decay(prodigy, 0.1, decoupled=False)",
+            "decay(clip(momo, norm=0.5), 0.01)",
         )
     ),
 ]
@@ -61,10 +79,13 @@ class TestConformance(RuleConformance):
 def test_names() -> None:
     """The rules are known by name and exported under it."""
     assert optimizers.names() == [
-        "adagrad", "adam", "adamw", "dadapt_adam", "dadapt_sgd", "dog", "ldog", "mechanic", "momo", "momo_adam",
-        "prodigy", "rmsprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
+        "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "clip", "dadapt_adam", "dadapt_sgd", "decay",
+        "dog", "lamb", "lars", "ldog", "lion", "mechanic", "momo", "momo_adam", "muon", "nadam", "prodigy", "radam",
+        "rmsprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
     ]  # fmt: skip
-    assert all(getattr(optimizers, name)() == optimizers.parse(name) for name in optimizers.names())
+    assert all(
+        getattr(optimizers, name)() == optimizers.parse(name) for name in optimizers.names() if name not in WRAPPERS
+    )
 
 
 @pytest.mark.parametrize("rule", SETTINGS, ids=str)

@@ -130,7 +130,7 @@ class Stacked:
 def _only(state: Any, names: Tensors) -> Any:
     """The part of a rule's state that belongs to the weights in `names`; what belongs to none is whole."""
     return {
-        slot: {name: value[name] for name in names} if isinstance(value, dict) else value
+        slot: {name: value[name] for name in names if name in value} if isinstance(value, dict) else value
         for slot, value in state.items()
     }
 

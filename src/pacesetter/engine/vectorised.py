@@ -209,7 +209,7 @@ class Vectorised:
 
     def _evaluated(self) -> Leaves:
         """The weights to evaluate, then the buffers, of all rows."""
-        if type(self._rule).evaluation is Rule.evaluation:
+        if not self._rule.averages:
             return self._moving[: self._evaluated_layout.num_leaves]
         params, buffers, state = trees.tree_unflatten(self._moving, self._layout)
         leaves: Leaves = trees.tree_leaves((vmap(self._rule.evaluation)(params, state), buffers))

@@ -3,36 +3,57 @@
 import re
 
 from pacesetter.optimizers._base import Rule
+from pacesetter.optimizers.adadelta import adadelta
+from pacesetter.optimizers.adafactor import adafactor
 from pacesetter.optimizers.adagrad import adagrad
 from pacesetter.optimizers.adam import adam
+from pacesetter.optimizers.adamax import adamax
 from pacesetter.optimizers.adamw import adamw
 from pacesetter.optimizers.dadapt import dadapt_adam, dadapt_sgd
 from pacesetter.optimizers.dog import dog, ldog
 from pacesetter.optimizers.foreign import foreign
+from pacesetter.optimizers.lamb import lamb
+from pacesetter.optimizers.lars import lars
+from pacesetter.optimizers.lion import lion
 from pacesetter.optimizers.mechanic import mechanic
 from pacesetter.optimizers.momo import momo, momo_adam
+from pacesetter.optimizers.muon import muon
+from pacesetter.optimizers.nadam import nadam
 from pacesetter.optimizers.prodigy import prodigy
+from pacesetter.optimizers.radam import radam
 from pacesetter.optimizers.rmsprop import rmsprop
 from pacesetter.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
 from pacesetter.optimizers.sgd import sgd
+from pacesetter.optimizers.wrappers import clip, decay
 from pacesetter.textform import parse_call
 
 __all__ = [
     "Rule",
+    "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
+    "clip",
     "dadapt_adam",
     "dadapt_sgd",
+    "decay",
     "dog",
     "foreign",
+    "lamb",
+    "lars",
     "ldog",
+    "lion",
     "mechanic",
     "momo",
     "momo_adam",
+    "muon",
+    "nadam",
     "names",
     "parse",
     "prodigy",
+    "radam",
     "rmsprop",
     "schedule_free_adamw",
     "schedule_free_sgd",

@@ -63,6 +63,11 @@ class Rule(ABC):
         """The weights to evaluate: the trained ones, unless a rule averages."""
         return params
 
+    @property
+    def averages(self) -> bool:
+        """Whether the weights to evaluate are others than the trained ones."""
+        return type(self).evaluation is not Rule.evaluation
+
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The rate that the update was made with which led to `state`, when it was asked for `lr`."""
         return lr

@@ -61,9 +61,10 @@ class RuleOptimizer(Optimizer):
     def __init__(self, params: Iterable[Any], rule: Rule, lr: float) -> None:
         self.rule = rule
         self.shared: dict[str, torch.Tensor] = {}
+        self._by_weight: set[str] = set()
         self._evaluating = False
         super().__init__(checked_groups(params, lr), {"lr": lr})
-        if type(rule).evaluation is not Rule.evaluation:
+        if rule.averages:
             _watch(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -138,14 +139,18 @@ class RuleOptimizer(Optimizer):
         if new:
             for slot, value in self.rule.init(new).items():
                 if isinstance(value, dict):
+                    self._by_weight.add(slot)
                     for name, own in value.items():
                         self.state[params[name]][slot] = own
                 else:
                     self.shared.setdefault(slot, value)
             for p in new.values():
                 self.state[p].setdefault("seen", torch.ones(()))  # a rule may keep nothing of its own for a weight
-        slots = {slot for p in params.values() for slot in self.state[p]} - {"seen"}
-        by_weight = {slot: {name: self.state[p][slot] for name, p in params.items()} for slot in slots}
+        slots = self._by_weight
+        # A rule may keep a slot for some weights only.
+        by_weight = {
+            slot: {name: self.state[p][slot] for name, p in params.items() if slot in self.state[p]} for slot in slots
+        }
         return {**self.shared, **by_weight}
 
     # ------------------------------------------------------------------------------------------------- evaluating
@@ -176,7 +181,8 @@ class RuleOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """All that it knows: tensors, numbers, text, lists and dicts."""
-        return {**super().state_dict(), "rule": str(self.rule), "shared": dict(self.shared)}
+        own = {"rule": str(self.rule), "shared": dict(self.shared), "slots": sorted(self._by_weight)}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave; InputError when it is of another rule or of other groups."""
@@ -193,6 +199,7 @@ class RuleOptimizer(Optimizer):
         super().load_state_dict(kept)
         # torch brings floating state to the dtype of the weights; what a lane shares stays in double precision.
         self.shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
+        self._by_weight = set(state_dict["slots"])
 
 
 _watched: "weakref.WeakSet[RuleOptimizer]" = weakref.WeakSet()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
+from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,9 @@ class adam(Elementwise):
     beta2: memory of the mean square, in [0, 1); 0.999 averages over about 1,000 steps, 0.95 suits short runs.
     eps: above 0; keeps the step finite where gradients vanish.
     weight_decay: at least 0, added to the gradient, which the division then rescales; for decay proper see `adamw`.
+    amsgrad: divide by the largest v so far (Reddi, Kale and Kumar 2018).
+    gi_start: v starts at the first gradient's square, and is corrected all the same: the first steps are about
+        sqrt(1 - beta2) as long and grow by themselves, a warm-up of its own (Kalra and Barkeshli 2024).
 
     Raises InputError for numbers outside these ranges.
 
@@ -40,17 +43,22 @@ class adam(Elementwise):
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
+    amsgrad: bool = False
+    gi_start: bool = False
 
     def __post_init__(self) -> None:
         settle(self, shares="beta1 beta2", positive="eps", not_negative="weight_decay")
+        settle_switch(self, "amsgrad")
+        settle_switch(self, "gi_start")
 
     def slots(self) -> dict[str, float]:
-        """The running means of the gradient and of its square."""
-        return {"mean": 0.0, "square": 0.0}
+        """The running means of the gradient and of its square; the largest of these, if it is asked for."""
+        return {"mean": 0.0, "square": 0.0} | ({"largest": 0.0} if self.amsgrad else {})
 
     def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
-        """The step size and the eps in force, both with the bias corrections worked in."""
-        return corrected(lr, step, self.beta1, self.beta2, self.eps)
+        """The step size and the eps in force, with the bias corrections worked in; what the first square has more."""
+        found = corrected(lr, step, self.beta1, self.beta2, self.eps)
+        return (*found, self.beta2 * (step == 1)) if self.gi_start else found
 
     def move(
         self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
@@ -58,14 +66,22 @@ class adam(Elementwise):
         """One tensor after the update."""
         if self.weight_decay:
             grad = grad.add(weight, alpha=self.weight_decay)
-        size, eps = coefficients
+        size, eps = coefficients[:2]
         mean = slots[0].lerp(grad, 1 - self.beta1)
         square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
+        if self.gi_start:
+            square = square + coefficients[2] * grad * grad
+        if not self.amsgrad:
+            return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
+        largest = slots[2].maximum(square)
+        return weight.addcdiv(size * mean, largest.sqrt() + eps, value=-1), (mean, square, largest)
 
-    def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
-        """`torch.optim.Adam`."""
-        return "Adam", {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
+    def torch_optimizer(self) -> tuple[str, dict[str, Any]] | None:
+        """`torch.optim.Adam`; torch has no other start."""
+        if self.gi_start:
+            return None
+        settings = {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}
+        return "Adam", settings | ({"amsgrad": True} if self.amsgrad else {})
 
 
 def corrected(lr: Scalar, step: Scalar, beta1: float, beta2: float, eps: float) -> tuple[Scalar, Scalar]:

@@ -95,6 +95,11 @@ class _Distances(Joint):
             }
         return moved, kept
 
+    @property
+    def averages(self) -> bool:
+        """Whether the average is evaluated."""
+        return self.average
+
     def evaluation(self, params: Params, state: State) -> Params:
         """The average of the weights, or the trained ones without it."""
         if not self.average:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Params, Rule, Scalar, State, dot, like, scalar, settle, total
+from pacesetter.optimizers._base import Joint, Rule, Scalar, State, dot, like, scalar, settle, total
 from pacesetter.optimizers.adamw import adamw
 
 if TYPE_CHECKING:
@@ -56,8 +56,12 @@ class mechanic(Joint):
 
     def __post_init__(self) -> None:
         settle(self, positive="s_init eps", not_negative="decay")
-        if not isinstance(self.base, Rule) or self.base.sets_rate or not self.base.vectorises:
-            raise InputError(f"`base` must be a rule that takes its rate as it is, got base={self.base}")
+        if not isinstance(self.base, Rule) or self.base.sets_rate or self.base.averages:
+            raise InputError(
+                f"`base` must be a rule that takes its rate and its weights as they are, got base={self.base}"
+            )
+        if not self.base.vectorises:
+            raise InputError(f"`base` must be a rule of ours, got base={self.base}")
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]  # of the rule that it wraps
@@ -118,10 +122,6 @@ class mechanic(Joint):
             "start": start,
         }
         return moved, kept | {f"base {slot}": value for slot, value in inner.items()}
-
-    def evaluation(self, params: Params, state: State) -> Params:
-        """The trained weights: the base's own averages are of its unscaled way."""
-        return params
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The sum of the scales, times lr."""

@@ -1,0 +1,68 @@
+"""LARS (You, Gitman and Ginsburg 2017): momentum, with a rate for each tensor from the size of its weights."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
+from pacesetter.optimizers.lamb import trust
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["lars"]
+
+
+@final
+@dataclass(frozen=True)
+class lars(Elementwise):
+    """LARS: w <- w - v, v <- momentum * v + lr * coefficient * ||w|| / ||u|| * u, with u = g + weight_decay * w.
+
+    Where ||w|| or ||u|| is 0 the ratio is 1, without the coefficient. Each tensor has its own.
+
+    momentum: in [0, 1).
+    coefficient: above 0; the paper's "trust", 0.001.
+    nesterov: step by lr * ratio * u + momentum * v.
+    weight_decay: at least 0, added to the gradient.
+
+    Made for very large batches.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> str(lars(weight_decay=1e-4))
+    'lars(weight_decay=0.0001)'
+
+    Source: You, Gitman, Ginsburg: Large batch training of convolutional networks (2017); as optax has it.
+    """
+
+    adaptive: ClassVar[bool] = False
+    unit: ClassVar[str] = "a multiple of the thousandth of its length by which a tensor of weights moves at each step"
+
+    momentum: float = 0.9
+    coefficient: float = 1e-3
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        settle(self, shares="momentum", positive="coefficient", not_negative="weight_decay")
+        settle_switch(self, "nesterov")
+
+    def slots(self) -> dict[str, float]:
+        """The velocity, which has the rate in it."""
+        return {"velocity": 0.0}
+
+    def move(
+        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
+    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
+        """One tensor after the update."""
+        import torch
+
+        (lr,) = coefficients
+        step = grad.add(weight, alpha=self.weight_decay) if self.weight_decay else grad
+        known = (torch.linalg.vector_norm(weight) > 0) & (torch.linalg.vector_norm(step) > 0)
+        ratio = torch.where(known, self.coefficient * trust(weight, step), 1.0)
+        step = lr * ratio * step
+        velocity = step.add(slots[0], alpha=self.momentum)
+        if self.nesterov:
+            step = step.add(velocity, alpha=self.momentum)
+            return weight - step, (velocity,)
+        return weight - velocity, (velocity,)

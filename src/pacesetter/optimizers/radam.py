@@ -1,0 +1,80 @@
+"""RAdam (Liu et al. 2020): Adam that waits until its mean square can be trusted."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from pacesetter.optimizers._base import Elementwise, Scalar, settle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["radam"]
+
+ENOUGH = 5.0
+"""Length of the average from which on the mean square is used."""
+
+
+@final
+@dataclass(frozen=True)
+class radam(Elementwise):
+    """RAdam: w <- w - lr * r_t * m' / (sqrt(v) / sqrt(1 - beta2^t) + eps') once the average of squares is long enough.
+
+    Its length is rho_t = rho - 2 * t * beta2^t / (1 - beta2^t), rho = 2 / (1 - beta2) - 1; up to 5 the step is lr * m',
+    without a division. r_t = sqrt((rho_t - 4) * (rho_t - 2) * rho / ((rho - 4) * (rho - 2) * rho_t)); m' and v as in
+    Adam, eps' as torch has it, beside the uncorrected root; g = dE/dw + weight_decay * w.
+
+    beta1, beta2, eps: as in Adam; beta2 above 0.8 at least, or the average never is long enough.
+    weight_decay: at least 0, added to the gradient.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> str(radam())
+    'radam'
+
+    Source: Liu et al.: On the variance of the adaptive learning rate and beyond (2020). The defaults are torch's.
+    """
+
+    adaptive: ClassVar[bool] = True
+    unit: ClassVar[str] = "parameter units per step, for a weight whose gradient keeps its sign and size"
+    counts_steps: ClassVar[bool] = True
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        settle(self, shares="beta1 beta2", positive="eps", not_negative="weight_decay")
+
+    def slots(self) -> dict[str, float]:
+        """The running means of the gradient and of its square."""
+        return {"mean": 0.0, "square": 0.0}
+
+    def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
+        """The size of a plain step, that of a divided one (0 while the average is short), and which of them is made."""
+        import torch
+
+        rho = 2 / (1 - self.beta2) - 1
+        short = 1 - self.beta2**step
+        length = torch.as_tensor(rho - 2 * step * self.beta2**step / short)
+        trusted = length > ENOUGH
+        safe = torch.where(trusted, length, rho + ENOUGH)
+        rect = (((safe - 4) * (safe - 2) * rho) / ((rho - 4) * (rho - 2) * safe)).abs() ** 0.5
+        plain = lr / (1 - self.beta1**step)
+        share = trusted.to(torch.float64)
+        return plain * (1 - share), plain * share * rect * short**0.5
+
+    def move(
+        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
+    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
+        """One tensor after the update."""
+        plain, divided = coefficients
+        if self.weight_decay:
+            grad = grad.add(weight, alpha=self.weight_decay)
+        mean = slots[0].lerp(grad, 1 - self.beta1)
+        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
+        return weight - plain * mean - divided * mean / (square.sqrt() + self.eps), (mean, square)
+
+    def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
+        """`torch.optim.RAdam`."""
+        return "RAdam", {"betas": (self.beta1, self.beta2), "eps": self.eps, "weight_decay": self.weight_decay}

@@ -1,0 +1,195 @@
+"""What composes with any rule: clipping of gradients, and weight decay of either kind."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from pacesetter.errors import InputError
+from pacesetter.optimizers._base import Params, Rate, Rule, Scalar, State, like, settle, settle_switch, total
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["clip", "decay"]
+
+CLIP_EPS = 1e-6
+"""Added to the norm before a gradient is divided by it, as `torch.nn.utils.clip_grad_norm_` does."""
+LEAST_NORM = 1e-3
+"""Of weights, in adaptive clipping: those that start at 0 may move."""
+
+
+class _Wrapper(Rule):
+    """A rule around a rule, whose state, rate and weights to evaluate are those of the inner one."""
+
+    rule: Rule
+
+    def _check(self) -> None:
+        if not isinstance(self.rule, Rule) or not self.rule.vectorises:
+            raise InputError(f"`rule` must be a rule of ours to be wrapped, got rule={self.rule}")
+
+    @property
+    def adaptive(self) -> bool:  # type: ignore[override]  # of the rule that it wraps, like those below
+        """Whether the inner rule is."""
+        return self.rule.adaptive
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """The inner rule's."""
+        return self.rule.unit
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """What the inner rule needs."""
+        return self.rule.needs
+
+    @property
+    def sets_rate(self) -> bool:  # type: ignore[override]
+        """Whether the inner rule does."""
+        return self.rule.sets_rate
+
+    @property
+    def averages(self) -> bool:
+        """Whether the inner rule does."""
+        return self.rule.averages
+
+    @abstractmethod
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update."""
+
+    def init(self, params: Params) -> State:
+        """The inner rule's state."""
+        return self.rule.init(params)
+
+    def evaluation(self, params: Params, state: State) -> Params:
+        """The inner rule's weights to evaluate."""
+        return self.rule.evaluation(params, state)
+
+    def effective_lr(self, state: State, lr: Scalar) -> Scalar:
+        """The inner rule's rate."""
+        return self.rule.effective_lr(state, lr)
+
+
+@final
+@dataclass(frozen=True)
+class clip(_Wrapper):
+    """Any rule with its gradients clipped before: by their norm, number by number, or by the size of the weights.
+
+    rule: what the gradients go to.
+    norm: above 0; the norm over all weights that a longer gradient is brought to.
+    value: above 0; the largest number that a gradient may hold.
+    adaptive: above 0; the share of its weights' norm that the gradient of a unit (a row, a kernel) may have; 0.01 is
+        usual.
+
+    Exactly one of the three is given. `Task(clip_norm=...)` clips by the norm too, for every rule of a study.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> from pacesetter.optimizers import adam
+    >>> str(clip(adam(beta2=0.95), norm=1))
+    'clip(adam(beta2=0.95), norm=1.0)'
+
+    Sources: Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks (2013); Brock et al.:
+    High-performance large-scale image recognition without normalization (2021), for `adaptive`.
+    """
+
+    rule: Rule
+    norm: float | None = None
+    value: float | None = None
+    adaptive_share: float | None = None
+
+    def __post_init__(self) -> None:
+        self._check()
+        given = [name for name in ("norm", "value", "adaptive_share") if getattr(self, name) is not None]
+        if len(given) != 1:
+            got = ", ".join(given) or "none"
+            raise InputError(f"`clip` must have exactly one of norm, value and adaptive_share, got {got}")
+        settle(self, positive=given[0])
+
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update by the clipped gradients."""
+        given = grads if isinstance(grads, dict) else {"": grads}
+        weights = params if isinstance(params, dict) else {"": params}
+        clipped = self._clipped(given, weights)
+        return self.rule.update(clipped if isinstance(grads, dict) else clipped[""], state, params, lr, **extra)
+
+    def _clipped(self, grads: "dict[str, Tensor]", weights: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        import torch
+
+        if self.value is not None:
+            return {name: grad.clamp(-self.value, self.value) for name, grad in grads.items()}
+        if self.norm is not None:
+            size = total(grad.double().square().sum() for grad in grads.values()).sqrt()
+            share = torch.clamp(self.norm / (size + CLIP_EPS), max=1.0)
+            return {name: grad * like(share, grad) for name, grad in grads.items()}
+        found = {}
+        for name, grad in grads.items():
+            most = self.adaptive_share * _unit_norm(weights[name]).clamp(min=LEAST_NORM)  # type: ignore[operator]
+            size = _unit_norm(grad)
+            found[name] = torch.where(size > most, grad * (most / size.clamp(min=CLIP_EPS)), grad)
+        return found
+
+
+@final
+@dataclass(frozen=True)
+class decay(_Wrapper):
+    """Any rule with weight decay: decoupled, w <- w - lr * weight_decay * w beside its step, or within the gradient.
+
+    rule: what makes the step.
+    weight_decay: at least 0.
+    decoupled: True, as AdamW has it; False adds weight_decay * w to the gradient, as L2 regularization does.
+
+    Raises InputError for numbers outside these ranges.
+
+    >>> from pacesetter.optimizers import rmsprop
+    >>> str(decay(rmsprop(), 0.1))
+    'decay(rmsprop, 0.1)'
+
+    Source: Loshchilov, Hutter: Decoupled weight decay regularization (2019).
+    """
+
+    rule: Rule
+    weight_decay: float
+    decoupled: bool = True
+
+    def __post_init__(self) -> None:
+        self._check()
+        settle(self, not_negative="weight_decay")
+        settle_switch(self, "decoupled")
+
+    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
+        """The weights and state after one update and the decay."""
+        if not self.decoupled:
+            decayed = _each(lambda name, grad: grad + self.weight_decay * _of(params, name), grads)
+            return self.rule.update(decayed, state, params, lr, **extra)
+        moved, state = self.rule.update(grads, state, params, lr, **extra)
+
+        def less(name: str, weight: "Tensor") -> "Tensor":
+            rate: Any = lr[name] if isinstance(lr, Mapping) else lr
+            old = _of(params, name)
+            return weight - like(rate, old) * self.weight_decay * old
+
+        return _each(less, moved), state
+
+
+def _each(function: Any, values: Params) -> Params:
+    if isinstance(values, dict):
+        return {name: function(name, value) for name, value in values.items()}
+    alone: Tensor = function("", values)
+    return alone
+
+
+def _of(values: Params, name: str) -> "Tensor":
+    return values[name] if isinstance(values, dict) else values
+
+
+def _unit_norm(tensor: "Tensor") -> "Tensor":
+    """The norm of each unit: over all axes but the first, or of all numbers where there is one axis or none."""
+    import torch
+
+    norm: Tensor
+    if tensor.dim() <= 1:
+        norm = torch.linalg.vector_norm(tensor)
+    else:
+        norm = torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.dim())), keepdim=True)
+    return norm
