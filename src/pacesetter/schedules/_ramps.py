@@ -7,7 +7,7 @@ from pacesetter.schedules._arrays import Namespace
 
 __all__ = ["DOWN", "Down", "down"]
 
-Down = Literal["linear", "cosine", "sqrt"]
+Down = Literal["linear", "cosine", "sqrt", "square"]
 DOWN: tuple[str, ...] = get_args(Down)
 
 
@@ -17,7 +17,9 @@ def down(u: Any, shape: str, final: float, xp: Namespace) -> Any:
         height = 1.0 - u
     elif shape == "cosine":
         height = 0.5 + 0.5 * xp.cos(math.pi * u)
-    else:
+    elif shape == "sqrt":
         height = 1.0 - u**0.5
+    else:
+        height = 1.0 - u * u
     # Written as a mean of both ends, it meets each of them exactly.
     return height + final * (1.0 - height)

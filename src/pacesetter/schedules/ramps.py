@@ -139,7 +139,7 @@ class cooldown(Piece):
     """From wherever the schedule before it ended down to a share of that: the last stretch of a training.
 
     span: n, in steps or as a share of the run, or None for the rest; a fifth of the run is usual.
-    shape: "linear", "cosine", or "sqrt" for `1 - sqrt(u)`, u = k/n.
+    shape: "linear", "cosine", "sqrt" for `1 - sqrt(u)`, or "square" for `1 - u**2`; u = k/n.
     final: what is left at the end, in [0, 1], as a share of the factor where it began.
 
     In a chain it goes on from the factor that was reached, whatever that is: `inverse_sqrt >> cooldown(0.1)` has no
