@@ -77,8 +77,8 @@ class warmup(Piece):
     """Up to the peak, and there it stays: by default a straight line, `factor = (k + 1) / W`.
 
     span: W, in steps or as a share of the run; it must be given. A few percent of the run is usual.
-    shape: "linear", "cosine" (slow at both ends: half a cosine wave), or "exponential" (the same ratio at every step;
-        it needs a `start` above 0).
+    shape: "linear", "cosine" (slow at both ends: half a cosine wave), "sqrt" (slow at first: `1 - sqrt(1 - u)`, a
+        cooldown of that shape backwards), or "exponential" (the same ratio at every step; it needs a `start` above 0).
     start: the factor at u = 0, in [0, 1]: `factor = start + (1 - start) * u` for "linear".
     counts: how far the way up is at step k, the question that libraries answer in four ways:
         "within": u = (k + 1) / W, the default: the first update already moves, and the last of the W has the full rate.
@@ -97,7 +97,7 @@ class warmup(Piece):
 
     KIND: ClassVar[Kind] = "constant"
     span: int | float = field()
-    shape: Literal["linear", "cosine", "exponential"] = "linear"
+    shape: Literal["linear", "cosine", "sqrt", "exponential"] = "linear"
     start: float = 0.0
     counts: Literal["within", "from_zero", "between", "to_last"] = "within"
 
@@ -106,7 +106,7 @@ class warmup(Piece):
             raise InputError("`span` must be given to `warmup`, got span=None: write warmup(0.05), say")
         self._keep("start", 0, 1, "a share of the peak")
         for name, words in (
-            ("shape", ("linear", "cosine", "exponential")),
+            ("shape", ("linear", "cosine", "sqrt", "exponential")),
             ("counts", ("within", "from_zero", "between", "to_last")),
         ):
             if getattr(self, name) not in words:
@@ -119,7 +119,8 @@ class warmup(Piece):
         u = xp.clip(self._progress(k, n), 0.0, 1.0)
         if self.shape == "exponential":
             return xp.power(self.start, 1.0 - u)
-        height = u if self.shape == "linear" else 0.5 - 0.5 * xp.cos(math.pi * u)
+        # The way down of the same shape, walked backwards.
+        height = u if self.shape == "linear" else down(1.0 - u, self.shape, 0.0, xp)
         return height + self.start * (1.0 - height)
 
     def _progress(self, k: Any, n: int) -> Any:
