@@ -1,6 +1,5 @@
 """Ramps: up (warm-up, and the LR range test by a constant ratio), straight down (linear decay), and down at the end."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
