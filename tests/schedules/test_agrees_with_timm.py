@@ -117,7 +117,7 @@ def test_every_scheduler_of_timm_has_a_row():
 
 
 def test_warmup_without_prefix_jumps():
-    """Without `warmup_prefix` timm's rate falls to where the cosine would have been by then; ours begins the cosine there."""
+    """Without `warmup_prefix` timm's rate falls to where the cosine would have been by then; ours begins it there."""
     theirs = timm_rates("CosineLRScheduler(optimizer, t_initial=200, warmup_t=20)")
     ours = schedules.parse("warmup(20, counts=from_zero) >> cosine")(np.arange(STEPS), STEPS)
     np.testing.assert_allclose(theirs[:20], ours[:20], rtol=0, atol=1e-12)
