@@ -82,9 +82,10 @@ def test_one_cycle_goes_on_where_torch_raises():
 
 
 def test_torch_refuses_a_plateau_after_a_warmup_and_ours_takes_it():
-    """`SequentialLR` takes no ReduceLROnPlateau; `warmup >> plateau` works."""
-    with pytest.raises(ValueError, match="does not support `ReduceLROnPlateau`"):
-        torch_rates("SequentialLR(optimizer, [LinearLR(optimizer), ReduceLROnPlateau(optimizer)], [5])", NAMES)
+    """Neither SequentialLR nor ChainedScheduler takes a ReduceLROnPlateau; `warmup >> plateau` works."""
+    for text in ("SequentialLR(optimizer, [{}], [5])", "ChainedScheduler([{}])"):
+        with pytest.raises(ValueError, match="ReduceLROnPlateau"):
+            torch_rates(text.format("LinearLR(optimizer), ReduceLROnPlateau(optimizer)"), NAMES)
     schedule = schedules.parse("warmup(5) >> plateau(factor=0.5, patience=0)")
     state = schedule.init()
     for step in (6, 7):

@@ -55,8 +55,8 @@ class triangular(_Triangles):
     cycle: length c of one up-and-down, in steps (from 2) or as a share of the span; 0.1 by default: ten in a run.
         A share that comes to one step is taken as two, since a cycle of one would never leave `low`.
     low: lowest factor, in [0, 1].
-    rise: where in a cycle the peak lies, in steps (from 1) or as a share of the cycle in (0, 1), which is not rounded to
-        a step; half by default. All but one step where a cycle given as a share is shorter.
+    rise: where in a cycle the peak lies, in steps (from 1) or as a share of the cycle in (0, 1), which is not rounded
+        to a step; half by default. All but one step where a cycle given as a share is shorter.
 
     Agrees with torch's CyclicLR(base_lr=low * lr, max_lr=lr, step_size_up=rise, step_size_down=c - rise) up to the
     span's end; after it torch's rate goes on cycling, here it stays.
