@@ -136,7 +136,7 @@ def test_every_rule_trains_alike_in_both_engines(text):
     task = small_task()
     lanes = lanes_of(task, [0.3, 0.03], text)
     stacked, alone = (trained(task, lanes, plan) for plan in (VECTORISED, LOOPED))
-    within = 1e-6 if text == "nadam" else 1e-8  # torch's keeps a product of momenta in single precision
+    within = 1e-5 if text == "nadam" else 1e-8  # torch's keeps a product of momenta in single precision
     for lane in lanes:
         one, other = joined(stacked[lane]), joined(alone[lane])
         np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=within)

@@ -32,9 +32,6 @@ class Namespace(Protocol):
     def tanh(self, x: Any) -> Any:
         """Hyperbolic tangent of `x`."""
 
-    def abs(self, x: Any) -> Any:
-        """Distance of `x` from 0."""
-
     def mod(self, x: Any, n: int) -> Any:
         """What is left of `x` when all whole `n` are taken off; exact, also for whole numbers of single precision."""
 
@@ -69,10 +66,6 @@ class _Floats:
     @staticmethod
     def tanh(x: float) -> float:
         return math.tanh(x)
-
-    @staticmethod
-    def abs(x: float) -> float:
-        return abs(x)
 
     @staticmethod
     def mod(x: float, n: int) -> float:
@@ -113,9 +106,6 @@ class _Arrays:
     def tanh(self, x: Any) -> Any:
         return self.module.tanh(x)
 
-    def abs(self, x: Any) -> Any:
-        return self.module.abs(x)
-
     def mod(self, x: Any, n: int) -> Any:
         return self.module.mod(x, n)
 
@@ -150,10 +140,6 @@ class _Torch:
     @staticmethod
     def tanh(x: Any) -> Any:
         return x.tanh()
-
-    @staticmethod
-    def abs(x: Any) -> Any:
-        return x.abs()
 
     @staticmethod
     def mod(x: Any, n: int) -> Any:

@@ -17,8 +17,10 @@ def down(u: Any, shape: str, final: float, xp: Namespace) -> Any:
         height = 1.0 - u
     elif shape == "cosine":
         height = 0.5 + 0.5 * xp.cos(math.pi * u)
+    elif shape == "sqrt":
+        height = 1.0 - raised(u, 0.5, xp)
     else:
-        height = 1.0 - (raised(u, 0.5, xp) if shape == "sqrt" else u**2)
+        height = 1.0 - u * u
     # Written as a mean of both ends, it meets each of them exactly.
     return height + final * (1.0 - height)
 

@@ -1,8 +1,10 @@
 """Rates that rise and fall again and again."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece
@@ -18,16 +20,23 @@ class _Triangles(Piece):
     KIND: ClassVar[Kind] = "cyclical"
     cycle: int | float
     low: float
+    rise: int | float
 
     def _validate(self) -> None:
         self._keep("low", 0, 1, "a share of the peak")
         object.__setattr__(self, "cycle", checked_span("cycle", self.cycle, least=2))
+        object.__setattr__(self, "rise", checked_span("rise", self.rise))
+        whole = 1.0 if isinstance(self.rise, float) else self.cycle if isinstance(self.cycle, int) else math.inf
+        if self.rise >= whole:
+            got = f"got rise={self.rise} and cycle={self.cycle}"
+            raise InputError(f"`rise` must be shorter than the cycle to leave something for the way down, {got}")
 
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         cycle = max(steps_of(self.cycle, n), 2)
+        rise = min(self.rise, cycle - 1) if isinstance(self.rise, int) else self.rise * cycle
         inside = xp.mod(k, cycle)
-        depth = xp.abs(2.0 * (inside / cycle) - 1.0)
-        height = (1.0 - depth) * self._height(k, (k - inside) / cycle, n, xp)
+        height = xp.where(inside <= rise, inside / rise, (cycle - inside) / (cycle - rise))
+        height = height * self._height(k, (k - inside) / cycle, n, xp)
         return height + self.low * (1.0 - height)
 
     def _height(self, k: Any, cycle: Any, n: int, xp: Namespace) -> Any:
@@ -40,15 +49,17 @@ class _Triangles(Piece):
 class triangular(_Triangles):
     """Straight up from `low` to the peak and down again, over and over.
 
-    `factor = low + (1 - low) * (1 - |2 * x - 1|)`, x = k/c - floor(k/c), c the cycle's length.
+    `factor = low + (1 - low) * (1 - |2 * x - 1|)`, x = k/c - floor(k/c), c the cycle's length; so with `rise` 0.5.
 
     span: in steps or as a share of the run, or None for the rest.
     cycle: length c of one up-and-down, in steps (from 2) or as a share of the span; 0.1 by default: ten in a run.
         A share that comes to one step is taken as two, since a cycle of one would never leave `low`.
     low: lowest factor, in [0, 1].
+    rise: where in a cycle the peak lies, in steps (from 1) or as a share of the cycle in (0, 1), which is not rounded
+        to a step; half by default. All but one step where a cycle given as a share is shorter.
 
-    Agrees with torch's CyclicLR(base_lr=low * lr, max_lr=lr, step_size_up=c/2) up to the span's end; after it torch's
-    rate goes on cycling, here it stays.
+    Agrees with torch's CyclicLR(base_lr=low * lr, max_lr=lr, step_size_up=rise, step_size_down=c - rise) up to the
+    span's end; after it torch's rate goes on cycling, here it stays.
 
     Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 
@@ -59,6 +70,7 @@ class triangular(_Triangles):
     span: Span = None
     cycle: int | float = 0.1
     low: float = 0.1
+    rise: int | float = 0.5
 
 
 @final
@@ -71,6 +83,7 @@ class triangular2(_Triangles):
     span: in steps or as a share of the run, or None for the rest.
     cycle: length of one up-and-down, in steps (from 2) or as a share of the span; 0.1 by default.
     low: lowest factor, in [0, 1].
+    rise: where in a cycle the peak lies, as in `triangular`.
 
     Agrees with torch's CyclicLR(mode="triangular2") up to the span's end; here it stays then.
 
@@ -83,6 +96,7 @@ class triangular2(_Triangles):
     span: Span = None
     cycle: int | float = 0.1
     low: float = 0.1
+    rise: int | float = 0.5
 
     def _height(self, k: Any, cycle: Any, n: int, xp: Namespace) -> Any:
         return xp.power(0.5, cycle)
@@ -98,6 +112,7 @@ class exp_range(_Triangles):
     low: lowest factor, in [0, 1].
     decay: in [0, 1]; what is left of the height after `every`.
     every: steps (from 1) or a share of the span; by default (0.95 per fiftieth) the last hill is 0.08 high.
+    rise: where in a cycle the peak lies, as in `triangular`.
 
     Agrees with torch's CyclicLR(mode="exp_range", gamma=decay) as every=1, up to the span's end; here it stays then.
 
@@ -112,6 +127,7 @@ class exp_range(_Triangles):
     low: float = 0.1
     decay: float = 0.95
     every: int | float = 0.02
+    rise: int | float = 0.5
 
     def _validate(self) -> None:
         _Triangles._validate(self)

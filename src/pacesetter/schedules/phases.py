@@ -102,8 +102,8 @@ class wsd(Piece):
     span: in steps or as a share of the run, or None for the rest.
     warmup: length W of the way up, in steps (from 1) or as a share of the span; step k has (k + 1) / W.
     decay: length of the cooldown, in steps (from 1) or as a share of the span; a fifth by default.
-    shape: of the cooldown, as `cooldown` has it; "sqrt", `1 - sqrt(u)`, is the default, as it was best in a comparison
-        (Hägele et al.).
+    shape: of the cooldown: "linear", "cosine", "square" for `1 - u**2`, or "sqrt" for `1 - sqrt(u)`, the default, which
+        was best in a comparison (Hägele et al.).
     final: end value in [0, 1], reached at the first step after the span.
 
     The same as `warmup(W) >> constant >> cooldown(decay, shape=shape)`. A run that is to go on needs only the state

@@ -1,6 +1,5 @@
 """Ramps: up (warm-up, and the LR range test by a constant ratio), straight down (linear decay), and down at the end."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
@@ -8,7 +7,7 @@ from pacesetter.errors import InputError
 from pacesetter.schedules._arrays import Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends, progress
-from pacesetter.schedules._ramps import DOWN, Down, down, raised
+from pacesetter.schedules._ramps import DOWN, Down, down
 from pacesetter.schedules._spans import Span
 
 __all__ = ["cooldown", "linear", "sweep", "warmup"]
@@ -77,8 +76,8 @@ class warmup(Piece):
     """Up to the peak, and there it stays: by default a straight line, `factor = (k + 1) / W`.
 
     span: W, in steps or as a share of the run; it must be given. A few percent of the run is usual.
-    shape: "linear", "cosine" (slow at both ends: half a cosine wave), or "exponential" (the same ratio at every step;
-        it needs a `start` above 0).
+    shape: "linear", "cosine" (slow at both ends: half a cosine wave), "sqrt" (slow at first: `1 - sqrt(1 - u)`, a
+        cooldown of that shape backwards), or "exponential" (the same ratio at every step; it needs a `start` above 0).
     start: the factor at u = 0, in [0, 1]: `factor = start + (1 - start) * u` for "linear".
     counts: how far the way up is at step k, the question that libraries answer in four ways:
         "within": u = (k + 1) / W, the default: the first update already moves, and the last of the W has the full rate.
@@ -119,12 +118,8 @@ class warmup(Piece):
         u = xp.clip(self._progress(k, n), 0.0, 1.0)
         if self.shape == "exponential":
             return xp.power(self.start, 1.0 - u)
-        if self.shape == "linear":
-            height = u
-        elif self.shape == "cosine":
-            height = 0.5 - 0.5 * xp.cos(math.pi * u)
-        else:
-            height = 1.0 - raised(1.0 - u, 0.5, xp)
+        # The way down of the same shape, walked backwards.
+        height = u if self.shape == "linear" else down(1.0 - u, self.shape, 0.0, xp)
         return height + self.start * (1.0 - height)
 
     def _progress(self, k: Any, n: int) -> Any:
@@ -144,7 +139,7 @@ class cooldown(Piece):
     """From wherever the schedule before it ended down to a share of that: the last stretch of a training.
 
     span: n, in steps or as a share of the run, or None for the rest; a fifth of the run is usual.
-    shape: "linear", "cosine", "sqrt" for `1 - sqrt(u)`, or "square" for `1 - u**2`, u = k/n.
+    shape: "linear", "cosine", "sqrt" for `1 - sqrt(u)`, or "square" for `1 - u**2`; u = k/n.
     final: what is left at the end, in [0, 1], as a share of the factor where it began.
 
     In a chain it goes on from the factor that was reached, whatever that is: `inverse_sqrt >> cooldown(0.1)` has no
