@@ -1,0 +1,125 @@
+"""A fair comparison of the rules of update: each at its default rate and at its own best, found at equal cost.
+
+    python benchmarks/rules.py [--task NAME ...] [--rule TEXT ...] [--seeds 5] [--page FILE] [--json FILE]
+
+Every rule is trained at the same 15 rates, half a decade apart from 1e-5 to 100, under the same seeds, for the whole
+length of the task, with a constant schedule: 15 trainings for each seed, whatever the rule. Columns:
+
+    default       the rate that its authors or torch give it, and the mean validation loss there
+    best          the rate with the lowest mean validation loss, and that loss with its 95 % interval over seeds
+    forgiving     decades of rates, within the range, that give up at most 5 % of the improvement
+    breaks at     the lowest rate at which training diverged
+
+The interval is Student's, of the mean over seeds; it does not count that the best of 15 rates was chosen. `--page` writes
+the table as Markdown, for `docs/rules.md`.
+"""
+
+import argparse
+import json
+import math
+import platform
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+import pacesetter
+from pacesetter import optimizers
+from pacesetter.records import Outcome
+
+RATES = [float(f"{10 ** (k / 2):.4g}") for k in range(-10, 5)]
+DEFAULT_RATES = {
+    "sgd": 1e-3, "sgd(momentum=0.9)": 1e-3, "adagrad": 1e-2, "rmsprop": 1e-2, "adadelta": 1.0, "adam": 1e-3,
+    "adamw": 1e-3, "adamax": 2e-3, "nadam": 2e-3, "radam": 1e-3, "lion": 1e-4, "lamb": 1e-3, "lars": 1.0,
+    "adafactor": 1e-2, "muon": 1e-3, "dadapt_sgd": 1.0, "dadapt_adam": 1.0, "prodigy": 1.0, "dog": 1.0, "ldog": 1.0,
+    "mechanic": 1e-3, "momo": 1.0, "momo_adam": 1e-2, "schedule_free_sgd": 1.0, "schedule_free_adamw": 2.5e-3,
+}  # fmt: skip
+"""Of torch's classes, or of the authors' packages; trained at the nearest rate of the grid."""
+SAFE = 0.05
+COLUMNS = ("rule", "default", "loss there", "best", "loss there", "forgiving", "breaks at")
+
+
+def rows(task: str, rules: list[str], seeds: int) -> list[dict[str, object]]:
+    """One row for each rule, the lowest loss first."""
+    study = pacesetter.compare(task, optimizers=rules, lr=RATES, seeds=seeds)
+    found = []
+    for rule in rules:
+        text = str(optimizers.parse(rule))
+        ends = {lr: [one for one in study.lanes if one.lane.optimizer == text and one.lane.lr == lr] for lr in RATES}
+        losses = {
+            lr: [one.curve.final_valid_loss if one.outcome is Outcome.FINISHED else math.inf for one in own]
+            for lr, own in ends.items()
+        }
+        means = {lr: float(np.mean(own)) for lr, own in losses.items()}
+        best = min(means, key=lambda lr: means[lr])
+        default = min(RATES, key=lambda lr: abs(math.log(lr / DEFAULT_RATES.get(rule, 1e-3))))
+        untrained = float(np.mean([own.curve.untrained_loss for own in ends[best]]))
+        good = [lr for lr in RATES if means[lr] <= means[best] + SAFE * (untrained - means[best])]
+        broken = [lr for lr in RATES if math.inf in losses[lr]]
+        spread = float(np.std(losses[best], ddof=1)) if seeds > 1 else math.nan
+        found.append(
+            {
+                "rule": rule,
+                "default": default,
+                "default_loss": means[default],
+                "best": best,
+                "best_loss": means[best],
+                "half_width": float(stats.t.ppf(0.975, seeds - 1)) * spread / math.sqrt(seeds)
+                if seeds > 1
+                else math.nan,
+                "decades": math.log10(good[-1] / good[0]),
+                "breaks": broken[0] if broken else None,
+                "untrained": untrained,
+            }
+        )
+    return sorted(found, key=lambda row: float(str(row["best_loss"])))
+
+
+def cells(row: dict[str, object]) -> list[str]:
+    """A row as text."""
+    default = float(str(row["default_loss"]))
+    breaks = row["breaks"]
+    return [
+        f"{row['rule']}",
+        f"{row['default']:g}",
+        f"{default:.3f}" if math.isfinite(default) else "diverged",
+        f"{row['best']:g}",
+        f"{row['best_loss']:.3f} ± {row['half_width']:.3f}",
+        f"{row['decades']:.1f}",
+        "-" if breaks is None else f"{breaks:g}",
+    ]
+
+
+def main() -> None:
+    """Print the tables, and write what was asked for."""
+    parser = argparse.ArgumentParser(description="Rules of update, each at its own best rate.")
+    parser.add_argument("--task", action="append", choices=["digits-mlp", "digits-cnn", "docs-gpt"])
+    parser.add_argument("--rule", action="append")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    every: dict[str, list[dict[str, object]]] = {}
+    page = []
+    for task in options.task or ["digits-mlp", "digits-cnn"]:
+        every[task] = rows(task, options.rule or list(DEFAULT_RATES), options.seeds)
+        print(f"\n{task}, {options.seeds} seeds, untrained {every[task][0]['untrained']:.3f}")
+        print("{:<22}{:>9}{:>12}{:>10}{:>16}{:>11}{:>11}".format(*COLUMNS))
+        page += [f"## `{task}`", "", "| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+        for row in every[task]:
+            told = cells(row)
+            print("{:<22}{:>9}{:>12}{:>10}{:>16}{:>11}{:>11}".format(*told), flush=True)
+            page.append("| " + " | ".join([f"`{told[0]}`", *told[1:]]) + " |")
+        page.append("")
+    if options.page:
+        begin = options.page.read_text(encoding="utf-8").partition("<!-- benchmarks/rules.py -->")[0]
+        options.page.write_text(
+            f"{begin}<!-- benchmarks/rules.py -->\n\n" + "\n".join(page).rstrip() + "\n", encoding="utf-8"
+        )
+    if options.json:
+        machine = {"python": platform.python_version(), "seeds": options.seeds}
+        options.json.write_text(json.dumps({"machine": machine, "tasks": every}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
