@@ -34,7 +34,13 @@ class one_cycle(Piece):
     Agrees with torch's OneCycleLR as `one_cycle(ends="last")`, with `momentum=[0.85, 0.95]` also in its momentum, and
     with optax's cosine_onecycle_schedule.
 
-    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2018.
+    Use it for short trainings at high peaks, of convolutional networks with SGD above all, and where one name should
+    hold the warm-up, the decay and the momentum. The length must be known.
+
+    As text: `one_cycle`, `one_cycle(0.9, final=0.01) >> cooldown`.
+
+    Source: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates",
+    2018.
 
     >>> cycle = one_cycle(rise=0.25, start=0.1, final=0, momentum=[0.85, 0.95])
     >>> [round(cycle(k, 100), 12) for k in (0, 25, 100)], cycle.momentum_at(25, 100)
@@ -109,8 +115,14 @@ class wsd(Piece):
     The same as `warmup(W) >> constant >> cooldown(decay, shape=shape)`. A run that is to go on needs only the state
     from before its cooldown: a longer one is the same up to there.
 
-    Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies", 2024;
-    Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024.
+    Use it for long trainings, pre-training above all, that may go on or be wanted at several lengths. Where the length
+    is known, a decay over the whole run is at least as good in theory; how long the cooldown should be differs from
+    task to task.
+
+    As text: `wsd`, `wsd(0.5) >> wsd`.
+
+    Source: Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies",
+    2024; Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024.
 
     >>> [round(wsd(warmup=10, decay=20, shape="linear")(k, 100), 12) for k in (0, 9, 80, 90, 100)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
