@@ -63,8 +63,8 @@ class chebyshev(Piece):
     later: its first three epochs share the first value.
 
     Use it for gradient descent without momentum on problems whose curvatures are known to lie in a range, with a peak
-    of about 1 / (the smallest curvature). Single steps are far too long by design and later ones repair them; gradients from
-    small batches are not what it was made for.
+    of about 1 / (the smallest curvature). Single steps are far too long by design and later ones repair them; gradients
+    from small batches are not what it was made for.
 
     As text: `chebyshev`, `warmup(0.05) >> chebyshev(low=0.2)`.
 

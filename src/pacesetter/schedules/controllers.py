@@ -162,7 +162,7 @@ class greedy(_Comparing):
     Use it where the length is not known and the rate may have been chosen too low. It trusts each evaluation, so noisy
     ones need `window` or `patience`.
 
-    As text: `greedy(factor=0.7, patience=2)`, `warmup(0.05) >> greedy(factor=0.7, patience=2) * linear`.
+    As text: `greedy(factor=0.7, patience=2)`, `greedy(0.8, factor=0.7, patience=2) >> cooldown`.
 
     Source: Subramanian et al., "GreedyLR: A Novel Adaptive Learning Rate Scheduler", arXiv:2512.14527, 2025.
 

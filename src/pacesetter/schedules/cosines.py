@@ -26,7 +26,7 @@ class cosine(Piece):
     Agrees with torch's CosineAnnealingLR(T_max=n, eta_min=final * lr) up to step n; after it torch's rate rises again,
     here it stays.
 
-    Use it where the length of the run is known and others are to be compared with: most published recipes have it. A
+    Use it where the length of the run is known and others are to be compared with: many published recipes have it. A
     run that is cut off early has not had its decay, and one that is to go on has had it too early.
 
     As text: `cosine`, `warmup(0.05) >> cosine(final=0.1)`.

@@ -127,7 +127,7 @@ class exp_range(_Triangles):
 
     Use it as `triangular`, where the hills should shrink smoothly so that the run ends at a low rate.
 
-    As text: `exp_range`, `warmup(0.1) >> exp_range(cycle=0.2)`.
+    As text: `exp_range`, `exp_range(0.9, cycle=0.2) >> cooldown`.
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 

@@ -25,7 +25,7 @@ class inverse_time(Piece):
     Use it for strongly convex problems, whose theory has rates like 1/k, or to follow a recipe that has it. For deep
     networks it falls early.
 
-    As text: `inverse_time`, `warmup(0.05) >> inverse_time(decay=1, every=0.2)`.
+    As text: `inverse_time`, `warmup(0.05) >> inverse_time(every=0.2)`.
 
     Source: Robbins and Monro, "A Stochastic Approximation Method", 1951 (rates whose sum diverges and whose squares'
     does not).
@@ -125,7 +125,7 @@ class noam(Piece):
     The paper's rate, `d ** -0.5 * min(s ** -0.5, s * W ** -1.5)` with s = k + 1, has its peak `(d * W) ** -0.5`:
     multiply by that to have its numbers.
 
-    Use it to repeat the first transformers. Today's recipes end with a decay to a tenth or to zero, which this has not:
+    Use it to repeat the first transformers. Later recipes end with a decay to a tenth or to zero, which this has not:
     `noam(0.9) >> cooldown` does.
 
     As text: `noam`, `noam(0.9) >> cooldown`.

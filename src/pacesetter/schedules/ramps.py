@@ -64,7 +64,7 @@ class sweep(Piece):
 
     Use it to look at rates, not to train with one: the loss falls where rates work, and climbs where they break.
 
-    As text: `sweep(low=1e-5)`, `constant(0.1, value=1e-5) >> sweep(low=1e-5)`.
+    As text: `sweep(low=0.001)`, `constant(0.1, value=0.001) >> sweep(low=0.001)`.
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017 (there a straight line).
 

@@ -107,7 +107,7 @@ class piecewise(Piece):
 
     Use it for a course that no other schedule has, such as one read off somebody's plot.
 
-    As text: `piecewise`, `warmup(0.05) >> piecewise(at=[0.2, 0.9], values=[1, 0.5, 0], shape="linear")`.
+    As text: `piecewise`, `warmup(0.05) >> piecewise(at=[0.2, 0.9], values=[1.0, 0.5, 0.0], shape=linear)`.
 
     Source: a plain table of values; no paper.
 

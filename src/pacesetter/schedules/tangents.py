@@ -28,7 +28,7 @@ class tanh(Piece):
     Use it where a cosine comes down too early: with the defaults the peak lasts for about half of the run. Its paper
     compares it on image classification only.
 
-    As text: `tanh`, `warmup(0.05) >> tanh(low=-4, high=4)`.
+    As text: `tanh`, `warmup(0.05) >> tanh(low=-4, high=4, final=0.1)`.
 
     Source: Hsueh, Li and Wu, "Stochastic Gradient Descent with Hyperbolic-Tangent Decay on Classification", 2019.
 
