@@ -54,7 +54,7 @@ def entry(name: str, cls: type[Schedule]) -> Entry:
         alone=alone,
         chain=chain,
         notes=_joined(rest),
-        source=source[:1].upper() + source[1:],
+        source=source,
     )
 
 

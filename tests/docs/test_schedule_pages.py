@@ -79,7 +79,7 @@ def test_a_docstring_without_a_part_is_told(
     """A schedule whose docstring lacks what the gallery shows is refused by its name, with what to write."""
     assert GOOD.count(part) == 1
     monkeypatch.setattr(schedules.cosine, "__doc__", GOOD)
-    assert script.entry("cosine", schedules.cosine).source == "Somebody, 2000."
+    assert script.entry("cosine", schedules.cosine).source == "somebody, 2000."
     monkeypatch.setattr(schedules.cosine, "__doc__", GOOD.replace(part, instead))
     with pytest.raises(ValueError, match="`cosine`") as error:
         script.entry("cosine", schedules.cosine)

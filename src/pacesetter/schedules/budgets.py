@@ -84,14 +84,14 @@ class chebyshev(Piece):
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         levels = max(n - 1, 0).bit_length()
         left = xp.floor(xp.clip(k, 0, max(n - 1, 0)))
-        # The permutation of 2**(m+1) has at 2 i the place that the one of 2**m has at i, and at 2 i + 1 its mirror.
-        mirrored = []
-        for _ in range(levels):
-            mirrored.append(xp.mod(left, 2))
-            left = (left - mirrored[-1]) / 2
+        # The permutation of 2**(m+1) has at 2 i the place that the one of 2**m has at i, and at 2 i + 1 its mirror. So
+        # the step's bits are taken off one by one, the highest first, and each that is set mirrors what is there.
         place = left * 0.0
-        for level, odd in enumerate(reversed(mirrored)):
-            place = xp.where(odd > 0.5, 2 ** (level + 1) - 1 - place, place)
+        for level in range(levels):
+            bit = 2.0 ** (levels - 1 - level)
+            found = xp.floor(left / bit)
+            left = left - bit * found
+            place = xp.abs((2.0 ** (level + 1) - 1.0) * found - place)
         middle, half = (1 + self.low) / 2, (1 - self.low) / 2
         angle = math.pi / 2**levels
         return (middle - half * math.cos(angle / 2)) / (middle - half * xp.cos(angle * (place + 0.5)))
