@@ -91,7 +91,7 @@ class chebyshev(Piece):
             bit = 2.0 ** (levels - 1 - level)
             found = xp.floor(left / bit)
             left = left - bit * found
-            place = xp.abs((2.0 ** (level + 1) - 1.0) * found - place)
+            place = xp.where(found > 0.5, 2.0 ** (level + 1) - 1.0 - place, place)
         middle, half = (1 + self.low) / 2, (1 - self.low) / 2
         angle = math.pi / 2**levels
         return (middle - half * math.cos(angle / 2)) / (middle - half * xp.cos(angle * (place + 0.5)))
