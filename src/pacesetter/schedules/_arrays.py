@@ -215,6 +215,9 @@ _TORCH: Namespace = _Torch()
 _JAX: Namespace = _Jax()
 _TENSORFLOW: Namespace = _TensorFlow()
 
+BLOCK = 1 << 14
+"""Steps of a numpy array that are computed at once: what lies between two operations stays in the processor's cache."""
+
 
 def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
     """What `formula(k, xp)` gives for `step`: a float for a number, else an array of the step's kind; or its None.
@@ -227,6 +230,8 @@ def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
     if xp is FLOATS:
         value = formula(k, xp)
         return value if value is None else float(value)
+    if xp is _NUMPY and k.size > BLOCK:
+        return _block_by_block(k, formula)
     if xp is not _JAX:
         return formula(k, xp)
     jax = sys.modules["jax"]
@@ -238,6 +243,17 @@ def evaluate(step: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
         return value if value is None else value.astype(given)
 
 
+def _block_by_block(k: Any, formula: Callable[[Any, Namespace], Any]) -> Any:
+    """The formula over a large numpy array: sooner, and with no more memory on the way than one block takes."""
+    steps, found = k.reshape(-1), np.empty(k.size)
+    for start in range(0, k.size, BLOCK):
+        value = formula(steps[start : start + BLOCK], _NUMPY)
+        if value is None:  # there is no momentum
+            return None
+        found[start : start + BLOCK] = value
+    return found.reshape(k.shape)
+
+
 def kind_of(step: Any) -> tuple[Any, Namespace]:
     """`step` as a number or array of floats, and the namespace to compute with.
 
@@ -247,6 +263,8 @@ def kind_of(step: Any) -> tuple[Any, Namespace]:
     negative or non-finite numbers and numpy arrays; a tensor or an array of jax is not looked into (that would stop
     `vmap`), its negative steps count as step 0.
     """
+    if type(step) is int and step >= 0:
+        return step, FLOATS  # by far the most frequent: a training asks at every update
     if isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool):
         # The chained comparison is false for NaN as well.
         if not 0 <= step < math.inf:

@@ -21,7 +21,11 @@ class rex(Piece):
     final: end value in [0, 1].
     ends: "after" reaches `final` at the first step after the span (u = k/n), "last" at its last step (u = k/(n-1)).
 
-    Chen, Wolfe and Kyrillidis, "REX: Revisiting Budgeted Training with an Improved Schedule", 2021.
+    Use it where the run is short for the task, for which it was made, as a `linear` that stays higher for longer.
+
+    As text: `rex`, `warmup(0.05) >> rex`.
+
+    Source: Chen, Wolfe and Kyrillidis, "REX: Revisiting Budgeted Training with an Improved Schedule", 2021.
 
     >>> round(rex()(50, 100), 12)
     0.666666666667
@@ -58,7 +62,13 @@ class chebyshev(Piece):
     Most rates lie near `low`, few near the peak. pytorch_optimizer's chebyshev has the same values times s_0, two steps
     later: its first three epochs share the first value.
 
-    Agarwal, Goel and Zhang, "Acceleration via Fractal Learning Rate Schedules", 2021.
+    Use it for gradient descent without momentum on problems whose curvatures are known to lie in a range, with a peak
+    of about 1 / (the smallest curvature). Single steps are far too long by design and later ones repair them; gradients
+    from small batches are not what it was made for.
+
+    As text: `chebyshev`, `warmup(0.05) >> chebyshev(low=0.2)`.
+
+    Source: Agarwal, Goel and Zhang, "Acceleration via Fractal Learning Rate Schedules", 2021.
 
     >>> [round(chebyshev(low=0.5)(k, 4), 3) for k in range(4)]
     [1.0, 0.529, 0.793, 0.614]
@@ -74,14 +84,14 @@ class chebyshev(Piece):
     def _shape(self, k: Any, n: int, xp: Namespace) -> Any:
         levels = max(n - 1, 0).bit_length()
         left = xp.floor(xp.clip(k, 0, max(n - 1, 0)))
-        # The permutation of 2**(m+1) has at 2 i the place that the one of 2**m has at i, and at 2 i + 1 its mirror.
-        mirrored = []
-        for _ in range(levels):
-            mirrored.append(xp.mod(left, 2))
-            left = (left - mirrored[-1]) / 2
+        # The permutation of 2**(m+1) has at 2 i the place that the one of 2**m has at i, and at 2 i + 1 its mirror. So
+        # the step's bits are taken off one by one, the highest first, and each that is set mirrors what is there.
         place = left * 0.0
-        for level, odd in enumerate(reversed(mirrored)):
-            place = xp.where(odd > 0.5, 2 ** (level + 1) - 1 - place, place)
+        for level in range(levels):
+            bit = 2.0 ** (levels - 1 - level)
+            found = xp.floor(left / bit)
+            left = left - bit * found
+            place = xp.where(found > 0.5, 2.0 ** (level + 1) - 1.0 - place, place)
         middle, half = (1 + self.low) / 2, (1 - self.low) / 2
         angle = math.pi / 2**levels
         return (middle - half * math.cos(angle / 2)) / (middle - half * xp.cos(angle * (place + 0.5)))

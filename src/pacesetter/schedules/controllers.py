@@ -62,6 +62,14 @@ class plateau(_Comparing):
     An infinite metric counts as no improvement. The state is {"factor", "best", "waited", "cooling"}.
     Agrees with torch's ReduceLROnPlateau(eps=0) on the same metrics, apart from its patience, which is 10 by default.
 
+    Use it where the length is not known and a validation loss is measured often. Noise looks like progress or hides it:
+    runs of several seeds may reduce at different steps.
+
+    As text: `plateau`, `warmup(0.05) >> cosine * plateau`.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016 (a tenth whenever the error stops falling,
+    there by hand).
+
     >>> schedule = plateau(factor=0.5, patience=0)
     >>> state = schedule.update(schedule.init(), 1.0, step=10, total_steps=100)
     >>> state = schedule.update(state, 1.0, step=20, total_steps=100)
@@ -151,7 +159,12 @@ class greedy(_Comparing):
     Agrees with transformers' GreedyLR(eps=0), where the optimizer's rate is `start` of the peak, max_lr the peak and
     min_lr `min_factor` of it.
 
-    Subramanian et al., "GreedyLR: A Novel Adaptive Learning Rate Scheduler", arXiv:2512.14527, 2025.
+    Use it where the length is not known and the rate may have been chosen too low. It trusts each evaluation, so noisy
+    ones need `window` or `patience`.
+
+    As text: `greedy(factor=0.7, patience=2)`, `greedy(0.8, factor=0.7, patience=2) >> cooldown`.
+
+    Source: Subramanian et al., "GreedyLR: A Novel Adaptive Learning Rate Scheduler", arXiv:2512.14527, 2025.
 
     >>> schedule = greedy(factor=0.5, patience=0)
     >>> state = schedule.update(schedule.init(), 1.0, step=10, total_steps=100)

@@ -26,7 +26,12 @@ class cosine(Piece):
     Agrees with torch's CosineAnnealingLR(T_max=n, eta_min=final * lr) up to step n; after it torch's rate rises again,
     here it stays.
 
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017 (without the restarts);
+    Use it where the length of the run is known and others are to be compared with: many published recipes have it. A
+    run that is cut off early has not had its decay, and one that is to go on has had it too early.
+
+    As text: `cosine`, `warmup(0.05) >> cosine(final=0.1)`.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017 (without the restarts);
     Zhang and Li, "k-decay: A New Method for Learning Rate Schedule", 2020 (`power`).
 
     >>> round(cosine(final=0.1)(50, 100), 12), cosine(final=0.1)(100, 100)
@@ -68,7 +73,12 @@ class cosine_restarts(Piece):
     after it torch's rate restarts, here it stays. With `decay`, Keras's CosineDecayRestarts has the same formula;
     timm's differs where `final` is above 0.
 
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017.
+    Use it to have several models of one run: each wave ends with one. Each restart gives up some of what was gained, so
+    for the one model at the end compare it with a single `cosine`.
+
+    As text: `cosine_restarts`, `warmup(0.05) >> cosine_restarts(cycle=0.2, decay=0.5)`.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017.
 
     >>> waves = cosine_restarts(cycle=10, growth=2)
     >>> [round(waves(k, 30), 12) for k in (0, 5, 10, 20, 30)]
@@ -126,7 +136,12 @@ class flat_cosine(Piece):
 
     The same as `constant(flat) >> cosine(final=final)`. fastai's fit_flat_cos has it with three quarters.
 
-    Wright and Demeure, "Ranger21: a synergistic deep learning optimizer", 2021.
+    Use it where the peak should last and the way down should be long and smooth; `wsd` has the other shapes of the way
+    down, and the warm-up.
+
+    As text: `flat_cosine`, `warmup(0.05) >> flat_cosine(flat=0.6)`.
+
+    Source: Wright and Demeure, "Ranger21: a synergistic deep learning optimizer", 2021.
 
     >>> [round(flat_cosine(flat=0.5)(k, 100), 12) for k in (50, 75, 100)]
     [1.0, 0.5, 0.0]

@@ -61,7 +61,12 @@ class triangular(_Triangles):
     Agrees with torch's CyclicLR(base_lr=low * lr, max_lr=lr, step_size_up=rise, step_size_down=c - rise) up to the
     span's end; after it torch's rate goes on cycling, here it stays.
 
-    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+    Use it where little is known of the rate, since each hill passes through all of them, or to look whether a run gets
+    out of a poor minimum. It ends no run well by itself; `triangular * linear` does.
+
+    As text: `triangular(cycle=0.2)`, `triangular(cycle=0.2) * linear`.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 
     >>> [triangular(cycle=4, low=0.5)(k, 100) for k in range(5)]
     [0.5, 0.75, 1.0, 0.75, 0.5]
@@ -87,7 +92,11 @@ class triangular2(_Triangles):
 
     Agrees with torch's CyclicLR(mode="triangular2") up to the span's end; here it stays then.
 
-    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+    Use it as `triangular`, where each hill should be half as high as the one before.
+
+    As text: `triangular2(cycle=0.2)`, `triangular2(0.8, cycle=0.25) >> cooldown`.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 
     >>> [triangular2(cycle=4, low=0)(k, 100) for k in (2, 6, 10)]
     [1.0, 0.5, 0.25]
@@ -116,7 +125,11 @@ class exp_range(_Triangles):
 
     Agrees with torch's CyclicLR(mode="exp_range", gamma=decay) as every=1, up to the span's end; here it stays then.
 
-    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
+    Use it as `triangular`, where the hills should shrink smoothly so that the run ends at a low rate.
+
+    As text: `exp_range`, `exp_range(0.9, cycle=0.2) >> cooldown`.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017.
 
     >>> [exp_range(cycle=4, low=0, decay=0.5, every=2)(k, 100) for k in (2, 6, 10)]
     [0.5, 0.125, 0.03125]

@@ -21,6 +21,13 @@ class constant(Piece):
 
     Agrees with torch's ConstantLR as `constant(5, value=1/3) >> constant()`.
 
+    Use it to see what a rate does by itself, as what every other schedule has to beat, and for as long as the length of
+    the run is open; `constant(0.8) >> cooldown` gains most of what a decay gains.
+
+    As text: `constant`, `warmup(0.05) >> constant >> cooldown(0.2)`.
+
+    Source: the plain learning rate; no paper.
+
     >>> constant(value=0.5)(7, 100)
     0.5
     """

@@ -30,6 +30,12 @@ class function(Piece):
 
     Raises InputError when the function cannot be found, or gives no such number.
 
+    Use it for a formula that is not here. To let others use it too, add it as a schedule: it is one file.
+
+    As text: `function("operator:truediv")`, `function("operator:truediv", span=0.1) >> cosine`.
+
+    Source: your own; `operator:truediv` in the examples is Python's k / n.
+
     >>> function(lambda k, n: 1 / (1 + k))(3, 100)
     0.25
     """

@@ -22,7 +22,13 @@ class inverse_time(Piece):
 
     Agrees with Keras's InverseTimeDecay(decay_steps=every, decay_rate=decay) up to the span's end; here it stays then.
 
-    Robbins and Monro, "A Stochastic Approximation Method", 1951 (rates whose sum diverges and whose squares' does not).
+    Use it for strongly convex problems, whose theory has rates like 1/k, or to follow a recipe that has it. For deep
+    networks it falls early.
+
+    As text: `inverse_time`, `warmup(0.05) >> inverse_time(every=0.2)`.
+
+    Source: Robbins and Monro, "A Stochastic Approximation Method", 1951 (rates whose sum diverges and whose squares'
+    does not).
 
     >>> inverse_time(decay=1, every=10)(30, 100)
     0.25
@@ -53,7 +59,12 @@ class inverse_sqrt(Piece):
     Behind a warm-up of W steps, `warmup(W) >> inverse_sqrt(timescale=W)` goes on from its peak without a bend. Agrees
     with transformers' inverse_sqrt schedule as `warmup(W, counts="from_zero") >> inverse_sqrt(timescale=W)`.
 
-    Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2020.
+    Use it where the length of the run is not known, with a `cooldown` once it is: `inverse_sqrt >> cooldown(0.2)`.
+    Without one the loss ends above what a decay to zero reaches.
+
+    As text: `inverse_sqrt`, `warmup(100) >> inverse_sqrt(timescale=100)`.
+
+    Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2020.
 
     >>> inverse_sqrt(timescale=10)(30, 100)
     0.5
@@ -81,7 +92,11 @@ class anytime(Piece):
     The formula is that of `inverse_sqrt`; what this one promises is that training can go on or stop at any time. Meant
     to be used with an average of the weights instead of a cooldown.
 
-    "Anytime Training", arXiv:2602.03702, 2026.
+    Use it where nobody knows how long the run will be and the weights that count are an average of those on the way.
+
+    As text: `anytime(alpha=100)`, `warmup(100) >> anytime(alpha=100) >> cooldown(0.2)`.
+
+    Source: "Anytime Training", arXiv:2602.03702, 2026.
 
     >>> anytime(alpha=100)(300, 400) == anytime(alpha=100)(300, 10**6) == 0.5
     True
@@ -110,7 +125,12 @@ class noam(Piece):
     The paper's rate, `d ** -0.5 * min(s ** -0.5, s * W ** -1.5)` with s = k + 1, has its peak `(d * W) ** -0.5`:
     multiply by that to have its numbers.
 
-    Vaswani et al., "Attention Is All You Need", 2017.
+    Use it to repeat the first transformers. Later recipes end with a decay to a tenth or to zero, which this has not:
+    `noam(0.9) >> cooldown` does.
+
+    As text: `noam`, `noam(0.9) >> cooldown`.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017.
 
     >>> [noam(warmup=4)(k, 100) for k in (0, 3, 15)]
     [0.25, 1.0, 0.5]
@@ -141,8 +161,13 @@ class power(Piece):
     The paper's rate is `min(peak, batch * a * tokens ** -0.51)`: `hold` is the step at which both are equal. It ends
     with a cooldown over the last tenth: `power(0.9) >> cooldown`.
 
-    Shen et al., "Power Scheduler: A Batch Size and Token Number Agnostic Learning Rate Scheduler", arXiv:2408.13359,
-    2024.
+    Use it for pre-training at several lengths or batch sizes with one peak: its authors fitted the exponent so that the
+    peak need not be searched again. Their fit is of language models; of others nothing is known.
+
+    As text: `power`, `warmup(0.02) >> power(0.88) >> cooldown`.
+
+    Source: Shen et al., "Power Scheduler: A Batch Size and Token Number Agnostic Learning Rate Scheduler",
+    arXiv:2408.13359, 2024.
 
     >>> power(hold=25, exponent=0.5)(100, 200)
     0.5

@@ -1,11 +1,13 @@
 """Whole trainings in a few phases: up, flat and down."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 from pacesetter.errors import InputError
-from pacesetter.schedules._arrays import Namespace
+from pacesetter.schedules._arrays import FLOATS, Namespace
 from pacesetter.schedules._base import Kind
 from pacesetter.schedules._pieces import Piece, checked_ends
 from pacesetter.schedules._ramps import DOWN, Down, down
@@ -34,7 +36,13 @@ class one_cycle(Piece):
     Agrees with torch's OneCycleLR as `one_cycle(ends="last")`, with `momentum=[0.85, 0.95]` also in its momentum, and
     with optax's cosine_onecycle_schedule.
 
-    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2018.
+    Use it for short trainings at high peaks, of convolutional networks with SGD above all, and where one name should
+    hold the warm-up, the decay and the momentum. The length must be known.
+
+    As text: `one_cycle`, `one_cycle(0.9, final=0.01) >> cooldown`.
+
+    Source: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates",
+    2018.
 
     >>> cycle = one_cycle(rise=0.25, start=0.1, final=0, momentum=[0.85, 0.95])
     >>> [round(cycle(k, 100), 12) for k in (0, 25, 100)], cycle.momentum_at(25, 100)
@@ -79,19 +87,27 @@ class one_cycle(Piece):
     def _path(self, k: Any, n: int, xp: Namespace, values: tuple[float, float, float, float]) -> Any:
         """From value to value at the bounds of the phases; with two phases the third value is left out."""
         late = 0 if self.ends == "after" else 1
-        rise = self.rise if isinstance(self.rise, int) else self.rise * n
-        bounds = [0.0, rise - late, 2 * (rise - late), n - late]
+        peak = (self.rise if isinstance(self.rise, int) else self.rise * n) - late
         if self.phases == 2:
-            del bounds[2]
+            bounds: tuple[float, ...] = (0.0, peak, n - late)
             values = (values[0], values[1], values[3], values[3])
-        path = k * 0.0 + values[len(bounds) - 1]
-        for place in reversed(range(len(bounds) - 1)):
-            begin, end = bounds[place], bounds[place + 1]
-            u = xp.clip((k - begin) / max(end - begin, 1e-9), 0.0, 1.0)
-            height = 0.5 + 0.5 * xp.cos(math.pi * u) if self.shape == "cosine" else 1.0 - u
-            mine = values[place] * height + values[place + 1] * (1.0 - height)
-            path = xp.where(k <= end, mine, path)
+        else:
+            bounds = (0.0, peak, 2 * peak, n - late)
+        last = len(bounds) - 2
+        if xp is FLOATS:
+            # A training asks at every update, and only one of the phases can answer.
+            return self._between(k, bounds, values, bisect_left(bounds, k, 1, last + 1) - 1, xp)
+        path = self._between(k, bounds, values, last, xp)
+        for place in reversed(range(last)):
+            path = xp.where(k <= bounds[place + 1], self._between(k, bounds, values, place, xp), path)
         return path
+
+    def _between(self, k: Any, bounds: Sequence[float], values: Sequence[float], place: int, xp: Namespace) -> Any:
+        """From one value to the next, between two bounds; the values themselves on this side and beyond."""
+        begin, end = bounds[place], bounds[place + 1]
+        u = xp.clip((k - begin) / max(end - begin, 1e-9), 0.0, 1.0)
+        height = 0.5 + 0.5 * xp.cos(math.pi * u) if self.shape == "cosine" else 1.0 - u
+        return values[place] * height + values[place + 1] * (1.0 - height)
 
 
 @final
@@ -109,8 +125,14 @@ class wsd(Piece):
     The same as `warmup(W) >> constant >> cooldown(decay, shape=shape)`. A run that is to go on needs only the state
     from before its cooldown: a longer one is the same up to there.
 
-    Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies", 2024;
-    Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024.
+    Use it for long trainings, pre-training above all, that may go on or be wanted at several lengths. Where the length
+    is known, a decay over the whole run is at least as good in theory; how long the cooldown should be differs from
+    task to task.
+
+    As text: `wsd`, `wsd(0.5) >> wsd`.
+
+    Source: Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies",
+    2024; Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024.
 
     >>> [round(wsd(warmup=10, decay=20, shape="linear")(k, 100), 12) for k in (0, 9, 80, 90, 100)]
     [0.1, 1.0, 1.0, 0.5, 0.0]

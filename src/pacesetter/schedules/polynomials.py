@@ -25,7 +25,12 @@ class polynomial(Piece):
 
     Agrees with torch's PolynomialLR(total_iters=n, power=power) for final=0.
 
-    Liu, Rabinovich and Berg, "ParseNet: Looking Wider to See Better", 2015 (the "poly" policy).
+    Use it to follow a recipe that has it, such as power=0.9 for image segmentation, or to try whether a fall that is
+    earlier (power above 1) or later (below 1) than a straight line suits a task.
+
+    As text: `polynomial`, `warmup(0.05) >> polynomial(power=0.9)`.
+
+    Source: Liu, Rabinovich and Berg, "ParseNet: Looking Wider to See Better", 2015 (the "poly" policy).
 
     >>> polynomial(final=0.2)(50, 100)
     0.4

@@ -24,6 +24,13 @@ class linear(Piece):
 
     Agrees with torch's LinearLR(start_factor=1, end_factor=final, total_iters=n).
 
+    Use it as the first choice where the length of the run is known. A run that is cut off early has not had its decay.
+
+    As text: `linear`, `warmup(0.05) >> linear(final=0.1)`.
+
+    Source: Defazio, Cutkosky, Mehta and Mishchenko, "When, Why and How Much? Adaptive Learning Rate Scheduling by
+    Refinement", 2023.
+
     >>> linear(final=0.5)(50, 100)
     0.75
     """
@@ -53,7 +60,13 @@ class sweep(Piece):
         too low and every one that is too high for most models.
 
     This is the LR range test, which shows what each rate does to the loss within one short run. To train with, take
-    `warmup`. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017 (there a straight line).
+    `warmup`.
+
+    Use it to look at rates, not to train with one: the loss falls where rates work, and climbs where they break.
+
+    As text: `sweep(low=0.001)`, `constant(0.1, value=0.001) >> sweep(low=0.001)`.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017 (there a straight line).
 
     >>> [sweep(low=0.01)(step, 3) for step in range(3)]
     [0.01, 0.1, 1.0]
@@ -86,7 +99,13 @@ class warmup(Piece):
         "between": u = (k + 1) / (W + 1): neither 0 nor the full rate is within the span.
         "to_last": u = k / (W - 1): the first update has the rate `start`, the last of the W the full rate.
 
-    Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017.
+    Use it in front of any other schedule where the first updates are the dangerous ones: Adam and its kin,
+    transformers, large batches, high peaks. It costs a few percent of the run, and may allow a peak several times as
+    high.
+
+    As text: `warmup(0.05)`, `warmup(0.05) >> cosine`.
+
+    Source: Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017.
 
     >>> [warmup(4)(step, 100) for step in range(5)]
     [0.25, 0.5, 0.75, 1.0, 1.0]
@@ -145,8 +164,13 @@ class cooldown(Piece):
     In a chain it goes on from the factor that was reached, whatever that is: `inverse_sqrt >> cooldown(0.1)` has no
     jump, and neither has `plateau >> cooldown(0.2)`. By itself it begins at the peak.
 
-    Zhai et al., "Scaling Vision Transformers", 2022; Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond
-    Fixed Training Durations", 2024 (shapes compared).
+    Use it at the end of what has no decay of its own. The state from before it serves runs of several lengths: from the
+    same state, cool down now or go on.
+
+    As text: `cooldown`, `inverse_sqrt >> cooldown(0.2)`.
+
+    Source: Zhai et al., "Scaling Vision Transformers", 2022; Hägele et al., "Scaling Laws and Compute-Optimal Training
+    Beyond Fixed Training Durations", 2024 (shapes compared).
 
     >>> from pacesetter.schedules import constant
     >>> tail = constant(0.5, value=0.8) >> cooldown(final=0.5)

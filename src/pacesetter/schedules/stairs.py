@@ -26,6 +26,14 @@ class step(Piece):
     Agrees with torch's StepLR(step_size=every, gamma=decay) up to the span's end; after it torch's rate goes on
     falling, here it stays.
 
+    Use it to follow an older recipe, or to see what one drop of the rate does to the loss. Where to drop is a guess
+    that a straight line or a cosine does not ask for.
+
+    As text: `step`, `warmup(0.05) >> step(decay=0.5, every=0.2)`.
+
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012
+    (drops to a tenth, there by hand).
+
     >>> [round(step(every=30)(k, 100), 12) for k in (29, 30, 60, 99)]
     [1.0, 0.1, 0.01, 0.001]
     """
@@ -55,7 +63,12 @@ class multistep(Piece):
 
     Agrees with torch's MultiStepLR(milestones=at, gamma=decay). The places of other libraries may count epochs.
 
-    He et al., "Deep Residual Learning for Image Recognition", 2016.
+    Use it to follow a recipe that names its drops, as those of residual networks do. Where to drop is a guess that a
+    straight line or a cosine does not ask for.
+
+    As text: `multistep`, `warmup(0.05) >> multistep(at=[0.6, 0.8, 0.9], decay=0.3)`.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016.
 
     >>> [round(multistep(at=[30, 60])(k, 100), 12) for k in (29, 30, 60)]
     [1.0, 0.1, 0.01]
@@ -91,6 +104,12 @@ class piecewise(Piece):
     Agrees with optax's piecewise_constant_schedule ("steps"; theirs are factors of the value before) and
     piecewise_interpolate_schedule ("linear", "cosine"). Keras's PiecewiseConstantDecay keeps the old value at the place
     itself, so its boundaries are one less.
+
+    Use it for a course that no other schedule has, such as one read off somebody's plot.
+
+    As text: `piecewise`, `warmup(0.05) >> piecewise(at=[0.2, 0.9], values=[1.0, 0.5, 0.0], shape=linear)`.
+
+    Source: a plain table of values; no paper.
 
     >>> hills = piecewise(at=[10, 30], values=[0.2, 1, 0.4], shape="linear")
     >>> [round(hills(k, 100), 12) for k in (0, 5, 10, 20, 30, 99)]
