@@ -152,3 +152,16 @@ def test_copies_and_pickles_of_the_state_go_on_alike():
         own(torch.ones(4, 3)).square().sum().backward()
         drives.step()
     assert torch.equal(model.weight, twin.weight)
+
+
+@pytest.mark.parametrize("text", ["dog(reps_rel=0.01)", "ldog(reps_rel=0.01)", "prodigy(d0=0.01)", "momo", "adam"])
+def test_a_weight_whose_first_gradient_comes_late_is_trained(text):
+    """A weight that takes part from the sixth update on moves from then on."""
+    early, late = weight(), weight()
+    optimizer = RuleOptimizer([early, late], optimizers.parse(text), 1.0)
+    for step in range(12):
+        optimizer.zero_grad()
+        loss = early.square().sum() + (late.square().sum() if step > 5 else 0.0)
+        loss.backward()
+        optimizer.step(loss=loss)
+    assert not torch.equal(late, torch.ones_like(late))

@@ -67,13 +67,14 @@ class _Distances(Joint):
 
         if self.weight_decay:
             grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
-        step, first = state["step"] + 1, state["step"] == 0
+        step = state["step"] + 1
         start = state["start"]
         sizes = self._together({name: dot(weight, weight) for name, weight in params.items()})
         moves = self._together({name: dot(w - start[name], w - start[name]) for name, w in params.items()})
         news = self._together({name: dot(grad, grad) for name, grad in grads.items()})
         distance, gradients, moved, etas = {}, {}, {}, []
         for name, weight in params.items():
+            first = state["gradients"][name] == 0  # of this tensor, which may have its first gradient late
             least = self.reps_rel * (1 + sizes[name].sqrt())
             distance[name] = torch.where(first, least, torch.maximum(state["distance"][name], moves[name].sqrt()))
             gradients[name] = torch.where(first, self.eps, state["gradients"][name]) + news[name]
