@@ -272,6 +272,27 @@ class RuleConformance:
         for ours, theirs in zip(recording(*moved), update(*moved), strict=True):
             assert torch.equal(ours, theirs)
 
+    def test_goes_down_a_parabola(self, rule: Rule) -> None:
+        """At one rate of a coarse grid it comes at least 99 % of the way down a parabola in three numbers."""
+        bottom = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+        near = 0.01 * float((torch.tensor([-1.0, 10.0, 1.5]) - bottom).square().sum())
+
+        def end(lr: float) -> float:
+            weights: Params = {"x": torch.tensor([-1.0, 10.0, 1.5], dtype=torch.float64)}
+            state = rule.init(weights)
+            for _ in range(1000):
+                away = named(weights)["x"] - bottom
+                more = {"loss": away.square().sum()} if "loss" in rule.needs else {}
+                weights, state = rule.update({"x": 2 * away}, state, weights, lr, **more)
+            return float((named(rule.evaluation(weights, state))["x"] - bottom).square().sum())
+
+        assert any(end(lr) < near for lr in (0.1, 1.0, 10.0, 0.01))
+
+    def test_bfloat16_stays(self, rule: Rule) -> None:
+        """Weights in bfloat16 stay that, finite, and move."""
+        after, _ = run(rule, 5, RATE, torch.bfloat16)
+        assert all(tensor.dtype == torch.bfloat16 and torch.isfinite(tensor).all() for tensor in after.values())
+
     @pytest.mark.parametrize("lr", [-1.0, float("nan"), float("inf"), "fast"])
     def test_face_refuses_a_rate_that_is_none(self, rule: Rule, lr: Any) -> None:
         """A rate that is negative, infinite, no number or text is refused."""
