@@ -73,8 +73,7 @@ class Scheduler(LRScheduler):
         self._total_steps = int(total_steps)
         self.state = self.schedule.init()
         self.asked = self.applied = 0
-        self._cycles_momentum = self.schedule.momentum_at(0, total_steps) is not None
-        if self._cycles_momentum:
+        if self.schedule.momentum_at(0, total_steps) is not None:
             _check_momentum(optimizer, self.schedule)
         self._count_updates()
         self._set_rates()
@@ -192,7 +191,7 @@ class Scheduler(LRScheduler):
         weakref.finalize(self, self.optimizer.register_step_post_hook(made).remove)
 
     def _set_rates(self) -> None:
-        factor = self.schedule.factor(self.state, self.applied, self._total_steps)
+        factor, momentum = self.schedule.at_update(self.state, self.applied, self._total_steps)
         bases: list[float | torch.Tensor] = []
         rates: list[float | torch.Tensor] = []
         for group in self.optimizer.param_groups:
@@ -209,8 +208,7 @@ class Scheduler(LRScheduler):
             rates.append(rate)
         self.base_lrs = bases
         self._last_lr = rates
-        if self._cycles_momentum:
-            momentum = self.schedule.momentum_at(self.applied, self._total_steps)
+        if momentum is not None:
             for group in self.optimizer.param_groups:
                 if "momentum" in group:
                     group["momentum"] = momentum

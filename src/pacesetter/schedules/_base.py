@@ -89,6 +89,19 @@ class Schedule(ABC):
         return evaluate(step, lambda k, xp: self._momentum(k, n, xp))
 
     @final
+    def at_update(self, state: Mapping[str, Any], made: int, total_steps: int) -> tuple[float, float | None]:
+        """(factor, momentum or None) after so many updates, as `factor` and `momentum_at` give them, in one call.
+
+        For loops that ask at every update: `made` must be an int of at least 0, and `total_steps` one that was
+        validated.
+        """
+        n = self._steps(total_steps)
+        try:
+            return float(self._at(state, made, n, FLOATS)), self._momentum(made, n, FLOATS)
+        except KeyError:
+            raise _foreign_state(self, state) from None
+
+    @final
     def update(self, state: State, metric: float, step: float, total_steps: int) -> State:
         """The state after `metric` was measured; `step` is the number of updates made so far. `state` is not changed.
 
