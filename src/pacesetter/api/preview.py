@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pacesetter import schedules, words
+from pacesetter import schedules
 from pacesetter.api.question import whole
 from pacesetter.errors import InputError
 from pacesetter.files import whole as whole_file
@@ -66,41 +66,22 @@ class Preview:
         even = np.searchsorted(self.steps, np.linspace(0, self.total_steps, 4 * width).astype(np.int64))
         return sketch([curve.rates[even] for curve in self.curves], width, height, plain)
 
-    def differences(self) -> list[Difference]:
-        """Of each of another library's: whether and where it parts from the first of ours."""
-        ours = next((curve for curve in self.curves if not curve.theirs), None)
-        return [self._difference(ours, curve) for curve in self.curves if curve.theirs and ours is not None]
-
-    def _difference(self, ours: Curve, other: Curve) -> Difference:
-        # What comes after the run is each library's own affair.
-        inside = self.steps < self.total_steps
-        known = np.isfinite(other.rates)
-        gaps = np.where(inside & known, np.abs(other.rates - ours.rates), 0.0)
-        far, ended = np.flatnonzero(gaps > NEAR * max(ours.rates.max(), self.lr)), np.flatnonzero(inside & ~known)
-        most = int(np.argmax(gaps))
-        return Difference(
-            other,
-            ours,
-            first=int(self.steps[far[0]]) if len(far) else None,
-            most=int(self.steps[most]),
-            rates=(float(other.rates[most]), float(ours.rates[most])),
-            ended=int(self.steps[ended[0]]) if len(ended) else None,
-        )
-
-    def told(self, difference: Difference) -> str:
-        """The difference as a sentence."""
-        names = f"{self.letter(difference.other)} {{}} {self.letter(difference.ours)}"
-        theirs, ours = difference.rates
-        if difference.first is None:
-            every = "every step" if len(self.steps) > self.total_steps else f"all {len(self.steps):,} steps looked at"
-            gap = f", to within {words.number(abs(theirs - ours), 2)}" if theirs != ours else ""
-            sentence = f"{names.format('agrees with')} at {every} of the run{gap}"
-        else:
-            sentence = (
-                f"{names.format('differs from')} from step {difference.first:,} on, "
-                f"most at step {difference.most:,}: {theirs:.6g} and {ours:.6g}"
+    def differences(self) -> list[str]:
+        """Of each of another library's, in a sentence: whether and where it parts from the first of ours."""
+        first, told = self.curves[0], []
+        inside = self.steps < self.total_steps  # what comes after the run is each library's own affair
+        for other in (curve for curve in self.curves[1:] if curve.theirs and not first.theirs):
+            gaps = np.abs(other.rates - first.rates)[inside]
+            far = np.flatnonzero(gaps > NEAR * self.lr)
+            if not len(far):
+                told.append(f"{other.name} agrees with {first.name} at every step")
+                continue
+            most = int(np.argmax(gaps))
+            told.append(
+                f"{other.name} differs from {first.name} from step {self.steps[far[0]]} on, "
+                f"most at step {self.steps[most]}: {other.rates[most]:.6g} and {first.rates[most]:.6g}"
             )
-        return sentence + (f"; it gives no rate from step {difference.ended:,} on" if difference.ended else "")
+        return told
 
     def to_json(self) -> str:
         """The document: every step that the preview has, and the rates of each curve there."""
@@ -112,12 +93,7 @@ class Preview:
             }
             for curve in self.curves
         ]
-        document: dict[str, Any] = {
-            "total_steps": self.total_steps,
-            "lr": self.lr,
-            "steps": self.steps.tolist(),
-            "curves": curves,
-        }
+        document = {"total_steps": self.total_steps, "lr": self.lr, "steps": self.steps.tolist(), "curves": curves}
         return json.dumps(document, allow_nan=False) + "\n"
 
     def write(self, folder: str | Path) -> list[Path]:
