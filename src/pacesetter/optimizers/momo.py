@@ -123,7 +123,7 @@ class momo(_Model):
     'momo(estimate_bound=True)'
 
     Source: Schaipp, Ohana, Eickenberg, Defazio, Gower: MoMo: momentum models for adaptive learning rates (2024); as
-    version 0.1.0 of the package momo-opt.
+    version 0.1.0 of the package momo-opt. optax's divides the weights by 1 + lr * weight_decay, but not the step.
     """
 
     adaptive: ClassVar[bool] = False
@@ -196,7 +196,7 @@ class momo_adam(_Model):
     'momo_adam(weight_decay=0.1)'
 
     Source: Schaipp, Ohana, Eickenberg, Defazio, Gower: MoMo: momentum models for adaptive learning rates (2024); as
-    version 0.1.0 of the package momo-opt.
+    version 0.1.0 of the package momo-opt, with its `divide`. optax's decay differs, as with `momo`.
     """
 
     adaptive: ClassVar[bool] = True
@@ -244,6 +244,5 @@ class momo_adam(_Model):
             "loss": loss,
             "inner": inner,
             "mean": mean,
-            "square": square,
         }
-        return moved, kept | found
+        return moved, {**kept, **found, "square": square}
