@@ -40,7 +40,7 @@ class mechanic(Joint):
 
     >>> from pacesetter.optimizers import parse
     >>> str(parse("mechanic(sgd(momentum=0.9))"))
-    'mechanic(sgd(momentum=0.9))'
+    'mechanic(base=sgd(momentum=0.9))'
 
     Source: Cutkosky, Defazio, Mehta: Mechanic: a learning rate tuner (2023); as version 0.0.1 of the package
     mechanic-pytorch, which keeps its tuners in single precision, here in double. optax's clips h and differs.
