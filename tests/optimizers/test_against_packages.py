@@ -162,6 +162,21 @@ def test_a_group_at_rate_zero_does_not_stop_the_average(text):
     assert torch.equal(both["a"], torch.ones(3))
 
 
+def test_dog_has_one_rate_also_for_a_late_weight():
+    """A weight whose first gradient comes late moves at the rate of the lane under DoG, and at its own under LDoG."""
+    moves = {}
+    for text in ("dog(reps_rel=0.01)", "ldog(reps_rel=0.01)"):
+        early, late = (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)) for _ in range(2))
+        optimizer = optimizers.parse(text).to_torch([early, late], 1.0)
+        for step in range(10):
+            before = [early.detach().clone(), late.detach().clone()]
+            early.grad, late.grad = torch.ones_like(early), torch.ones_like(late) if step == 9 else None
+            optimizer.step()
+        moves[text[:-15]] = [float((now.detach() - old).norm()) for now, old in zip((early, late), before, strict=True)]
+    assert moves["dog"][0] == pytest.approx(moves["dog"][1], rel=1e-12)
+    assert moves["ldog"][1] == pytest.approx(0.01 * (1 + math.sqrt(3)), rel=1e-6)
+
+
 def test_d_adaptation_waits_for_a_gradient():
     """A first gradient of 0 scales nothing: the next one does."""
     rule, weight = optimizers.parse("dadapt_sgd"), torch.ones(3)
