@@ -13,13 +13,14 @@ from pacesetter.testing.rules import examples, extra, gradients, loss, named, ru
 STEPS = 50
 
 
-def of_package(make, steps=STEPS, lr=None):
-    """The weights after some steps of another package's optimizer on the suite's problem."""
+def of_package(make, groups=1):
+    """The weights to evaluate after 50 steps of another package's optimizer on the suite's problem."""
     weights = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimizer = make(list(weights.values()))
+    first, *rest = weights.values()
+    optimizer = make([first, *rest] if groups == 1 else [{"params": [first]}, {"params": rest}])
     if hasattr(optimizer, "train"):
         optimizer.train()
-    for step in range(steps):
+    for step in range(STEPS):
         optimizer.zero_grad()
         value = loss(weights, step)
         value.backward()
@@ -36,6 +37,7 @@ def packages():
     """(our text, rate, their optimizer) of each package."""
     from dadaptation import DAdaptAdam, DAdaptSGD
     from dog import DoG, LDoG
+    from mechanic_pytorch import mechanize
     from momo import Momo, MomoAdam
     from prodigyopt import Prodigy
     from schedulefree import AdamWScheduleFree, SGDScheduleFree
@@ -54,13 +56,16 @@ def packages():
         ("ldog(average=False, reps_rel=1e-3)", 1.0, lambda p: LDoG(p, reps_rel=1e-3)),
         ("momo(bias_correction=True, weight_decay=0.1, estimate_bound=True)", 0.5,
          lambda p: Momo(p, lr=0.5, bias_correction=True, weight_decay=0.1, use_fstar=True)),
-        ("momo_adam(weight_decay=0.1)", 0.01, lambda p: MomoAdam(p, lr=0.01, weight_decay=0.1)),
+        ("momo_adam(estimate_bound=True, weight_decay=0.1)", 0.01,
+         lambda p: MomoAdam(p, lr=0.01, weight_decay=0.1, use_fstar=True)),
+        ("mechanic(sgd(momentum=0.9), s_init=1e-3)", 0.1,
+         lambda p: mechanize(torch.optim.SGD, s_init=1e-3)(p, lr=0.1, momentum=0.9)),
+        ("mechanic(adamw)", 0.01, lambda p: mechanize(torch.optim.AdamW)(p, lr=0.01)),
     ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("in_double")
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(11))
 def test_agrees_with_the_authors_package(number):
     """Over 50 steps on batches, with tensors of every rank, the weights to evaluate are the package's to ten digits."""
     text, lr, make = packages()[number]
@@ -68,7 +73,119 @@ def test_agrees_with_the_authors_package(number):
     weights, state = run(rule, STEPS, lr)
     theirs = of_package(make)
     for name, tensor in named(rule.evaluation(weights, state)).items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 6, 9, 10])
+def test_groups_of_one_rate_are_one_lane(number):
+    """Packages that work one rate out over all groups, or one for each tensor, agree with us over two groups too."""
+    text, lr, make = packages()[number]
+    weights = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    first, *rest = weights.values()
+    optimizer = optimizers.parse(text).to_torch([{"params": [first]}, {"params": rest}], lr)
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss(weights, step).backward()
+        optimizer.step()
+    theirs = of_package(make, groups=2)
+    with optimizer.evaluation():
+        for name, tensor in weights.items():
+            torch.testing.assert_close(tensor.detach(), theirs[name], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("text", "lr", "expected"),
+    [
+        ("schedule_free_sgd", 1.0, [1.40e1, 1.75e-14, 9.96e-1, 8.06e-1, 2.41e-1]),
+        ("schedule_free_adamw", 1.0, [5.00, 3.05, 1.73, 8.94e-1, 4.13e-1]),
+    ],
+)
+def test_sequences_of_optax(text, lr, expected):
+    """On x^2 from (1, 2, 3) the losses at the average are those that optax's documentation prints, to three digits."""
+    rule = optimizers.parse(text)
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    state, losses = rule.init(weights), []
+    for _ in range(5):
+        weights, state = rule.update(2 * weights, state, weights, lr)
+        losses.append(float(rule.evaluation(weights, state).square().sum()))
+    # The second is the square of a rounding error, 1e-7 or so.
+    assert losses == pytest.approx(expected, rel=6e-3, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options", "lr"),
+    [
+        ("momo", "momo", {}, 1.0),
+        ("momo(estimate_bound=True)", "momo", {"adapt_lower_bound": True}, 1.0),
+        ("momo_adam(estimate_bound=True)", "momo_adam", {"adapt_lower_bound": True}, 0.01),
+    ],
+)
+def test_momo_agrees_with_optax(text, name, options, lr):
+    """Told the same losses and gradients, the weights are those of optax's MoMo to its single precision."""
+    import jax.numpy as jnp
+    import optax
+
+    rule = optimizers.parse(text)
+    optimizer = getattr(optax.contrib, name)(lr, **options)
+    ours = start()
+    theirs = {key: jnp.asarray(tensor.numpy(), dtype=jnp.float32) for key, tensor in ours.items()}
+    state, own = rule.init(ours), optimizer.init(theirs)
+    for step in range(20):
+        grads, value = gradients(ours, step), loss(ours, step)
+        given = {key: jnp.asarray(tensor.numpy(), dtype=jnp.float32) for key, tensor in grads.items()}
+        changes, own = optimizer.update(given, own, theirs, value=float(value))
+        theirs = optax.apply_updates(theirs, changes)
+        ours, state = rule.update(grads, state, ours, lr, loss=value)
+    for key, tensor in ours.items():
+        np.testing.assert_allclose(tensor.numpy(), np.asarray(theirs[key]), rtol=2e-4, atol=2e-5)
+
+
+def test_a_loss_that_is_not_given_is_asked_for():
+    """A rule that needs the loss says so where it is not told."""
+    rule, weight = optimizers.parse("momo_adam"), torch.ones(2)
+    with pytest.raises(ValueError, match="`update` of `momo_adam` needs the loss, got none"):
+        rule.update(weight, rule.init(weight), weight, 0.1)
+
+
+@pytest.mark.parametrize("text", ["schedule_free_sgd", "schedule_free_adamw"])
+def test_a_group_at_rate_zero_does_not_stop_the_average(text):
+    """Beside a frozen first group the others are averaged as if they were alone."""
+    rule = optimizers.parse(text)
+    alone, both = {"b": torch.ones(3)}, {"a": torch.ones(3), "b": torch.ones(3)}
+    one, two = rule.init(alone), rule.init(both)
+    for _ in range(10):
+        alone, one = rule.update({"b": 2 * alone["b"]}, one, alone, 0.1)
+        grads = {name: 2 * weight for name, weight in both.items()}
+        both, two = rule.update(grads, two, both, {"a": 0.0, "b": 0.1})
+    torch.testing.assert_close(rule.evaluation(both, two)["b"], rule.evaluation(alone, one)["b"])
+    assert torch.equal(both["a"], torch.ones(3))
+
+
+def test_dog_has_one_rate_also_for_a_late_weight():
+    """A weight whose first gradient comes late moves at the rate of the lane under DoG, and at its own under LDoG."""
+    moves = {}
+    for text in ("dog(reps_rel=0.01)", "ldog(reps_rel=0.01)"):
+        early, late = (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)) for _ in range(2))
+        optimizer = optimizers.parse(text).to_torch([early, late], 1.0)
+        for step in range(10):
+            before = [early.detach().clone(), late.detach().clone()]
+            early.grad, late.grad = torch.ones_like(early), torch.ones_like(late) if step == 9 else None
+            optimizer.step()
+        moves[text[:-15]] = [float((now.detach() - old).norm()) for now, old in zip((early, late), before, strict=True)]
+    assert moves["dog"][0] == pytest.approx(moves["dog"][1], rel=1e-12)
+    assert moves["ldog"][1] == pytest.approx(0.01 * (1 + math.sqrt(3)), rel=1e-6)
+
+
+def test_d_adaptation_waits_for_a_gradient():
+    """A first gradient of 0 scales nothing: the next one does."""
+    rule, weight = optimizers.parse("dadapt_sgd"), torch.ones(3)
+    late, state = rule.update(torch.zeros(3), rule.init(weight), weight, 1.0)
+    assert torch.equal(late, weight)
+    late, _ = rule.update(torch.ones(3), state, late, 1.0)
+    at_once, _ = rule.update(torch.ones(3), rule.init(weight), weight, 1.0)
+    assert torch.equal(late, at_once)
+    assert not torch.equal(late, weight)
 
 
 @pytest.fixture

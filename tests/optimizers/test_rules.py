@@ -1,5 +1,6 @@
 """Each rule obeys the conformance suite, reads back from its text, refuses wrong numbers, and obeys its own laws."""
 
+import doctest
 import math
 import subprocess
 import sys
@@ -215,6 +216,14 @@ def test_adaptive_rules_ignore_the_scale_of_the_loss(rule: Rule) -> None:
         assert isinstance(moved, torch.Tensor)
         ends.append(moved)
     assert torch.allclose(ends[0], ends[1], rtol=1e-5) == rule.adaptive
+
+
+@pytest.mark.parametrize("module", sorted({type(rule).__module__ for rule in SETTINGS}))
+def test_examples(module: str) -> None:
+    """The examples in a rule's docstring give what they print."""
+    done = doctest.testmod(sys.modules[module])
+    assert done.attempted
+    assert not done.failed
 
 
 def test_parsing_does_not_wait_for_torch() -> None:

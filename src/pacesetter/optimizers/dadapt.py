@@ -19,7 +19,7 @@ class dadapt_sgd(Joint):
     """D-Adaptation of SGD: z = x0 - s and x <- momentum * x + (1 - momentum) * z, s the sum of dlr * g.
 
     dlr = d * lr / ||g_0||; num <- num + dlr * <g, s> before s <- s + dlr * g; d <- max(d, 2 * num / ||s||), an estimate
-    of the distance from the start x0 to the solution.
+    of the distance from the start x0 to the solution. g_0 is the first gradient that is not 0, without the decay.
 
     momentum: in [0, 1); weight of the last x in the average.
     d0: the first estimate, above 0.
@@ -48,11 +48,10 @@ class dadapt_sgd(Joint):
         settle(self, shares="momentum", positive="d0", not_negative="weight_decay")
 
     def start(self, params: "dict[str, Tensor]") -> State:
-        """The start and the sum of steps; the step, the estimate, its numerator, the first gradient's norm."""
+        """The start and the sum of steps; the estimate, the rate at lr=1, the numerator, the first gradient's norm."""
         return {
-            "step": scalar(0.0, params),
             "d": scalar(self.d0, params),
-            "used": scalar(self.d0, params),
+            "used": scalar(0.0, params),
             "numerator": scalar(0.0, params),
             "first": scalar(0.0, params),
             "start": {name: weight.clone() for name, weight in params.items()},
@@ -71,7 +70,7 @@ class dadapt_sgd(Joint):
         import torch
 
         norm = total(dot(grad, grad) for grad in grads.values()).sqrt()
-        first = torch.where(state["step"] == 0, norm, state["first"])
+        first = torch.where(state["first"] > 0, state["first"], norm)
         used = torch.where(first > 0, state["d"] / torch.where(first > 0, first, 1.0), 0.0)
         if self.weight_decay:
             grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
@@ -91,7 +90,6 @@ class dadapt_sgd(Joint):
             for name, weight in params.items()
         }
         kept: State = {
-            "step": state["step"] + 1,
             "d": torch.maximum(state["d"], found),
             "used": used,
             "numerator": numerator,
@@ -121,6 +119,7 @@ class dadapt_adam(Joint):
     d0: the first estimate, above 0; 1e-6 is small enough for any model.
     bias_correction: Adam's, worked into dlr; off, as its authors have it.
     weight_decay: at least 0; decoupled (x <- x - dlr * weight_decay * x) where `decoupled`, else added to the gradient.
+        Decoupled is the default here, as in `prodigy`; in the package it is the other.
 
     `effective_lr` is dlr.
 
@@ -151,11 +150,11 @@ class dadapt_adam(Joint):
         settle_switch(self, "decoupled")
 
     def start(self, params: "dict[str, Tensor]") -> State:
-        """The moments and the weighted sum of steps; the step, the estimate and its numerator."""
+        """The moments and the weighted sum of steps; the step, the estimate, the rate at lr=1 and the numerator."""
         return {
             "step": scalar(0.0, params),
             "d": scalar(self.d0, params),
-            "used": scalar(self.d0, params),
+            "used": scalar(0.0, params),
             "numerator": scalar(0.0, params),
             "mean": filled(0.0, params),
             "square": filled(0.0, params),

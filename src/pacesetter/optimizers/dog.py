@@ -1,5 +1,7 @@
 """DoG and its layer-wise form (Ivgi, Hinder and Carmon 2023): distance over gradients."""
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -19,7 +21,7 @@ GAMMA = 8.0
 class _Distances(Joint):
     """x <- x - lr * r / sqrt(G) * g, r the greatest distance from the start so far, G the sum of squared gradients.
 
-    A subclass says over which tensors distances and gradients are summed.
+    A subclass says over which tensors r and G are taken.
     """
 
     adaptive: ClassVar[bool] = False
@@ -37,18 +39,36 @@ class _Distances(Joint):
         if self.reps_rel > 1:
             raise InputError(f"`reps_rel` must be at most 1, got reps_rel={self.reps_rel:g}: it is a small share")
 
-    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
-        """Sums for each tensor: its own, or those of all."""
-        raise NotImplementedError
+    @abstractmethod
+    def _distances(self, params: "dict[str, Tensor]") -> State:
+        """The r and G before the first update: 0."""
+
+    @abstractmethod
+    def _ratios(
+        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
+    ) -> "tuple[dict[str, Tensor], State]":
+        """The r / sqrt(G) of each tensor, and r and G."""
+
+    def _further(
+        self, distance: Any, gradients: Any, names: "Iterable[str]", grads: Any, start: Any, params: Any
+    ) -> "tuple[Tensor, Tensor]":
+        """The r and G over the tensors of these names."""
+        import torch
+
+        size = total(dot(params[name], params[name]) for name in names).sqrt()
+        way = total((params[name] - start[name]).square().sum() for name in names).sqrt()
+        first = gradients == 0  # where no gradient has been seen: eps is above 0
+        distance = torch.where(first, self.reps_rel * (1 + size), torch.maximum(distance, way))
+        gradients = torch.where(first, self.eps, gradients) + total(dot(grads[name], grads[name]) for name in names)
+        return distance, gradients
 
     def start(self, params: "dict[str, Tensor]") -> State:
-        """The start, distances and sums; with `average` also the average."""
+        """The start, r and G; the step and the rate at lr=1; with `average` also the average."""
         state: State = {
             "step": scalar(0.0, params),
             "used": scalar(0.0, params),
             "start": {name: weight.clone() for name, weight in params.items()},
-            "distance": {name: scalar(0.0, params) for name in params},
-            "gradients": {name: scalar(0.0, params) for name in params},
+            **self._distances(params),
         }
         if self.average:
             state["average"] = {name: weight.clone() for name, weight in params.items()}
@@ -63,29 +83,16 @@ class _Distances(Joint):
         **extra: Scalar,
     ) -> "tuple[dict[str, Tensor], State]":
         """All weights after one update."""
-        import torch
-
         if self.weight_decay:
             grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
+        ratios, distances = self._ratios(grads, state, params)
+        moved = {name: weight - like(ratios[name] * lr[name], weight) * grads[name] for name, weight in params.items()}
         step = state["step"] + 1
-        start = state["start"]
-        sizes = self._together({name: dot(weight, weight) for name, weight in params.items()})
-        moves = self._together({name: dot(w - start[name], w - start[name]) for name, w in params.items()})
-        news = self._together({name: dot(grad, grad) for name, grad in grads.items()})
-        distance, gradients, moved, etas = {}, {}, {}, []
-        for name, weight in params.items():
-            first = state["gradients"][name] == 0  # of this tensor, which may have its first gradient late
-            least = self.reps_rel * (1 + sizes[name].sqrt())
-            distance[name] = torch.where(first, least, torch.maximum(state["distance"][name], moves[name].sqrt()))
-            gradients[name] = torch.where(first, self.eps, state["gradients"][name]) + news[name]
-            etas.append(distance[name] / gradients[name].sqrt())
-            moved[name] = weight - like(etas[-1] * lr[name], weight) * grads[name]
         kept: State = {
             "step": step,
-            "used": total(etas) / len(etas),
-            "start": start,
-            "distance": distance,
-            "gradients": gradients,
+            "used": total(ratios.values()) / len(ratios),
+            "start": state["start"],
+            **distances,
         }
         if self.average:
             # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
@@ -106,8 +113,8 @@ class _Distances(Joint):
         if not self.average:
             return params
         found: Any = state["average"]
-        alone: Params = {name: found[name] for name in params} if isinstance(params, dict) else found[""]
-        return alone
+        averages: Params = {name: found[name] for name in params} if isinstance(params, dict) else found[""]
+        return averages
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """Distance over gradients, times lr: the mean over the tensors."""
@@ -129,7 +136,8 @@ class dog(_Distances):
         weights themselves, which is what the published trajectories are of.
     weight_decay: at least 0, added to the gradient.
 
-    `effective_lr` is lr * r / sqrt(G). Slow to begin from 1e-6: hundreds of steps.
+    `effective_lr` is lr * r / sqrt(G). Slow to begin from 1e-6: hundreds of steps. Weights in bfloat16 cannot make such
+    small moves, and it never begins: with them take a `reps_rel` of 0.01.
 
     Raises InputError for numbers outside these ranges.
 
@@ -144,8 +152,17 @@ class dog(_Distances):
     average: bool = True
     weight_decay: float = 0.0
 
-    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
-        return dict.fromkeys(values, total(values.values()))
+    def _distances(self, params: "dict[str, Tensor]") -> State:
+        return {"distance": scalar(0.0, params), "gradients": scalar(0.0, params)}
+
+    def _ratios(
+        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
+    ) -> "tuple[dict[str, Tensor], State]":
+        distance, gradients = self._further(
+            state["distance"], state["gradients"], params, grads, state["start"], params
+        )
+        ratio = distance / gradients.sqrt()
+        return dict.fromkeys(params, ratio), {"distance": distance, "gradients": gradients}
 
 
 @final
@@ -164,5 +181,16 @@ class ldog(_Distances):
     average: bool = True
     weight_decay: float = 0.0
 
-    def _together(self, values: "dict[str, Tensor]") -> "dict[str, Tensor]":
-        return values
+    def _distances(self, params: "dict[str, Tensor]") -> State:
+        return {slot: {name: scalar(0.0, params) for name in params} for slot in ("distance", "gradients")}
+
+    def _ratios(
+        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
+    ) -> "tuple[dict[str, Tensor], State]":
+        ratios, distance, gradients = {}, {}, {}
+        for name in params:
+            distance[name], gradients[name] = self._further(
+                state["distance"][name], state["gradients"][name], [name], grads, state["start"], params
+            )
+            ratios[name] = distance[name] / gradients[name].sqrt()
+        return ratios, {"distance": distance, "gradients": gradients}

@@ -29,7 +29,8 @@ class mechanic(Joint):
 
     base: the rule whose steps are scaled; AdamW by default. At `lr` it makes its steps.
     decay: at least 0; pulls S down, 0.01 by default.
-    s_init: above 0; the first scale. It needs hundreds of steps to grow from the default of 1e-8.
+    s_init: above 0; the first scale. It needs hundreds of steps to grow from the default of 1e-8. Weights in bfloat16
+        cannot make moves so small: with them take 1e-3 or more.
     eps: above 0; keeps scales finite.
 
     `effective_lr` is S times that of the base. Delta is worked out as (x - x_ref) / (S + eps), as the published code
@@ -46,7 +47,9 @@ class mechanic(Joint):
     """
 
     adaptive: ClassVar[bool] = True
-    unit: ClassVar[str] = "a multiple of what the base's steps are scaled by; its usual rate is a good choice"
+    unit: ClassVar[str] = (
+        "a rate of the base, which is multiplied by a scale that it works out; the base's usual one is a good choice"
+    )
     sets_rate: ClassVar[bool] = True
 
     base: Rule = field(default_factory=adamw)

@@ -39,10 +39,42 @@ class _Model(Joint):
             "step": scalar(0.0, params),
             "loss": scalar(0.0, params),
             "inner": scalar(0.0, params),
+            "mean": filled(0.0, params),
             "bound": scalar(self.lower_bound, params),
             "size": scalar(0.0, params),
-            "mean": filled(0.0, params),
         }
+
+    def _told(self, extra: Any) -> "Tensor":
+        """The loss, in double precision."""
+        import torch
+
+        if "loss" not in extra:
+            raise InputError(
+                f"`update` of `{type(self).__name__}` needs the loss, got none: call update(..., loss=loss)"
+            )
+        return torch.as_tensor(extra["loss"]).double()
+
+    def _moved(
+        self,
+        params: "dict[str, Tensor]",
+        directions: "dict[str, Tensor]",
+        state: Any,
+        told: "tuple[Any, Any, Any, Any]",
+        rho: Any,
+        lr: "dict[str, Scalar]",
+    ) -> "tuple[dict[str, Tensor], State]":
+        """All weights after their steps; the size of the step and the lower bound."""
+        # Worked out once for all tensors of one rate.
+        found = {id(rate): self._size(state, told, rho, rate) for rate in {id(r): r for r in lr.values()}.values()}
+        moved = {}
+        for name, weight in params.items():
+            size, _ = found[id(lr[name])]
+            moved[name] = weight - like(size, weight) * directions[name]
+            if self.weight_decay:
+                moved[name] = moved[name] / (1 + like(lr[name], weight) * self.weight_decay)
+        # Where groups have their own rates, the first one's stand for the lane.
+        size, bound = next(iter(found.values()))
+        return moved, {"bound": bound, "size": size}
 
     def _size(self, state: Any, told: "tuple[Any, Any, Any, Any]", rho: Any, rate: Any) -> "tuple[Any, Any]":
         """(step size, lower bound) of the model: told are the mean loss, <d, x>, the mean <g, x> and ||d||^2."""
@@ -91,7 +123,7 @@ class momo(_Model):
     'momo(estimate_bound=True)'
 
     Source: Schaipp, Ohana, Eickenberg, Defazio, Gower: MoMo: momentum models for adaptive learning rates (2024); as
-    version 0.1.0 of the package momo-opt.
+    version 0.1.0 of the package momo-opt. optax's divides the weights by 1 + lr * weight_decay, but not the step.
     """
 
     adaptive: ClassVar[bool] = False
@@ -121,7 +153,7 @@ class momo(_Model):
 
         step, beta = state["step"] + 1, self.momentum
         rho = 1 - beta**step if self.bias_correction else step * 0 + 1
-        told = torch.as_tensor(extra["loss"]).double()
+        told = self._told(extra)
         product = total(dot(grads[name], params[name]) for name in params)
 
         def mean_of(old: Any, now: Any) -> Any:
@@ -133,22 +165,14 @@ class momo(_Model):
         mean = {name: mean_of(state["mean"][name], grad) for name, grad in grads.items()}
         along = total(dot(params[name], mean[name]) for name in params)
         norm = total(dot(one, one) for one in mean.values())
-        moved, sizes = {}, {}
-        bound = state["bound"]
-        for name, weight in params.items():
-            sizes[name], bound = self._size(state, (loss, along, inner, norm), rho, lr[name])
-            moved[name] = weight - like(sizes[name], weight) * mean[name]
-            if self.weight_decay:
-                moved[name] = moved[name] / (1 + like(lr[name], weight) * self.weight_decay)
+        moved, found = self._moved(params, mean, state, (loss, along, inner, norm), rho, lr)
         kept: State = {
             "step": step,
             "loss": loss,
             "inner": inner,
-            "bound": bound,
-            "size": next(iter(sizes.values())),
             "mean": mean,
         }
-        return moved, kept
+        return moved, kept | found
 
 
 @final
@@ -172,7 +196,7 @@ class momo_adam(_Model):
     'momo_adam(weight_decay=0.1)'
 
     Source: Schaipp, Ohana, Eickenberg, Defazio, Gower: MoMo: momentum models for adaptive learning rates (2024); as
-    version 0.1.0 of the package momo-opt.
+    version 0.1.0 of the package momo-opt, with its `divide`. optax's decay differs, as with `momo`.
     """
 
     adaptive: ClassVar[bool] = True
@@ -202,8 +226,6 @@ class momo_adam(_Model):
         **extra: Scalar,
     ) -> "tuple[dict[str, Tensor], State]":
         """All weights after one update."""
-        import torch
-
         step, beta = state["step"] + 1, self.beta1
         rho = 1 - beta**step
         mean, square, scaled = {}, {}, {}
@@ -212,24 +234,15 @@ class momo_adam(_Model):
             square[name] = (self.beta2 * state["square"][name]).addcmul(grad, grad, value=1 - self.beta2)
             scale = (square[name] / like(1 - self.beta2**step, grad)).sqrt() + self.eps
             scaled[name] = mean[name] / scale
-        loss = beta * state["loss"] + (1 - beta) * torch.as_tensor(extra["loss"]).double()
+        loss = beta * state["loss"] + (1 - beta) * self._told(extra)
         inner = beta * state["inner"] + (1 - beta) * total(dot(grads[name], params[name]) for name in params)
         along = total(dot(params[name], mean[name]) for name in params)
         norm = total(dot(mean[name], scaled[name]) for name in params)
-        moved, sizes = {}, {}
-        bound = state["bound"]
-        for name, weight in params.items():
-            sizes[name], bound = self._size(state, (loss, along, inner, norm), rho, lr[name])
-            moved[name] = weight - like(sizes[name], weight) * scaled[name]
-            if self.weight_decay:
-                moved[name] = moved[name] / (1 + like(lr[name], weight) * self.weight_decay)
+        moved, found = self._moved(params, scaled, state, (loss, along, inner, norm), rho, lr)
         kept: State = {
             "step": step,
             "loss": loss,
             "inner": inner,
-            "bound": bound,
-            "size": next(iter(sizes.values())),
             "mean": mean,
-            "square": square,
         }
-        return moved, kept
+        return moved, {**kept, **found, "square": square}

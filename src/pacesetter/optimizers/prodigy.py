@@ -37,8 +37,7 @@ class prodigy(Joint):
     'prodigy(d0=1e-05)'
 
     Source: Mishchenko, Defazio: Prodigy: an expeditiously adaptive parameter-free learner (2024); as version 1.1.2 of
-        the
-    package prodigyopt, without its `growth_rate` and `slice_p`.
+    the package prodigyopt, without its `growth_rate` and `slice_p`.
     """
 
     adaptive: ClassVar[bool] = True
@@ -60,12 +59,11 @@ class prodigy(Joint):
         settle_switch(self, "safeguard_warmup")
 
     def start(self, params: "dict[str, Tensor]") -> State:
-        """The start, the moments, the weighted sum of gradients; the step, the estimate and its numerator."""
+        """The start, moments and weighted sum of gradients; the step, estimate, rate at lr=1 and numerator."""
         return {
             "step": scalar(0.0, params),
             "d": scalar(self.d0, params),
-            "highest": scalar(self.d0, params),
-            "used": scalar(self.d0, params),
+            "used": scalar(0.0, params),
             "numerator": scalar(0.0, params),
             "start": {name: weight.clone() for name, weight in params.items()},
             "mean": filled(0.0, params),
@@ -100,8 +98,7 @@ class prodigy(Joint):
         size = total(one.abs().sum() for one in summed.values())
         known = size > 0
         found = torch.where(known, self.d_coef * numerator / torch.where(known, size, 1.0), d)
-        highest = torch.maximum(state["highest"], found)
-        now = torch.where(known, highest, d)
+        now = torch.maximum(d, found)
         moved = {}
         for name, weight in params.items():
             rate = like(rates[name], weight)
@@ -111,7 +108,6 @@ class prodigy(Joint):
         kept_state: State = {
             "step": step,
             "d": now,
-            "highest": highest,
             "used": d * corrected,
             "numerator": numerator,
             "start": state["start"],

@@ -70,8 +70,10 @@ class _ScheduleFree(Joint):
 
         step = state["step"] + 1
         used = torch.clamp(step / max(self.warmup_steps, 1), max=1.0) if self.warmup_steps else step * 0 + 1
-        # Rates that differ by a factor between weights weigh alike in the mean.
-        highest = torch.maximum(state["highest"], used * next(iter(lr.values())))
+        # One mean for the lane: rates that keep their ratios between weights weigh alike, by any of them that is not 0.
+        highest = state["highest"]
+        for rate in {id(rate): rate for rate in lr.values()}.values():
+            highest = torch.maximum(highest, used * rate)
         weight_now = step**self.r * highest**2
         weights = state["weights"] + weight_now
         share = torch.where(weights > 0, weight_now / torch.where(weights > 0, weights, 1.0), 0.0)
