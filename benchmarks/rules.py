@@ -10,7 +10,7 @@ length of the task, with a constant schedule: 15 trainings for each seed, whatev
     forgiving     decades of rates, within the range, that give up at most 5 % of the improvement
     breaks at     the lowest rate at which training diverged
 
-    best          the rate with the lowest mean validation loss, and that loss with its 95 % interval
+The interval is Student's, of the mean over seeds; that the best of 15 rates was chosen is not counted. `--page` writes
 the table as Markdown, for `docs/rules.md`.
 """
 

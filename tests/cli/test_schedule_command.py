@@ -107,6 +107,8 @@ def test_a_long_run_is_sampled(capsys):
         (["warmup(500) >> cosine", "--steps", "100"], "must fit into `total_steps`"),
         (["cosine", "--steps", "0"], "`steps` must be at least 1, got steps=0"),
         (["cosine", "--steps", "x"], "`steps` must be a whole number, got steps='x'"),
+        (["cosine", "--steps", str(10**20)], "`steps` must be at most"),
+        (["cosine", "--from", "torch:wraps"], "must name a schedule of torch.optim.lr_scheduler, got wraps"),
         (["cosine", "--lr", "x"], "`lr` must be a number, got lr='x'"),
         (["cosine", "--lr", "-1"], "`lr` must be a finite number above 0"),
         (["plateau"], "`plateau` reacts to a metric, got none to draw it with"),

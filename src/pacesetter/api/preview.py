@@ -20,6 +20,8 @@ __all__ = ["Curve", "Preview", "preview", "read_metrics"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+LONGEST = 2**53
+"""Updates: beyond, numbers in double precision have no single steps."""
 ROWS = 100_000
 """Steps in a table: a longer run is given at so many of its steps, evenly."""
 NEAR = 1e-6
@@ -135,6 +137,10 @@ def preview(
     ([0, 2, 4, 5, 8, 9, 10], 1.0)
     """
     total = whole(steps, "steps", 1)
+    if total > LONGEST:
+        raise InputError(
+            f"`steps` must be at most {LONGEST}, beyond which numbers have no single steps, got steps={total}"
+        )
     if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < float("inf"):
         raise InputError(f"`lr` must be a finite number above 0, got lr={lr!r}")
     if not asked and not others:

@@ -96,9 +96,11 @@ def _library(module: str, package: str, extra: str) -> Any:
 
 
 def _public(library: Any, name: str) -> Any:
-    found = None if name.startswith("_") else getattr(library, name, None)
-    if not callable(found):
-        known = [one for one in dir(library) if one[0] != "_" and callable(getattr(library, one))]
+    known = [
+        one for one in getattr(library, "__all__", dir(library)) if one[0] != "_" and callable(getattr(library, one))
+    ]
+    found = getattr(library, name) if name in known else None
+    if found is None:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f": did you mean `{near[0]}`?" if near else ""
         raise InputError(f"`from` must name a schedule of {library.__name__}, got {name}{hint}")
