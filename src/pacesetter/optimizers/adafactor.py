@@ -31,8 +31,7 @@ class adafactor(Joint):
     'adafactor'
 
     Source: Shazeer, Stern: Adafactor: adaptive learning rates with sublinear memory cost (2018); as
-        torch.optim.Adafactor
-    of version 2.13 has it.
+    `torch.optim.Adafactor` of version 2.13 has it.
     """
 
     adaptive: ClassVar[bool] = True

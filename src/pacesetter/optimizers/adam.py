@@ -58,7 +58,12 @@ class adam(Elementwise):
     def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
         """The step size and the eps in force, with the bias corrections worked in; what the first square has more."""
         found = corrected(lr, step, self.beta1, self.beta2, self.eps)
-        return (*found, self.beta2 * (step == 1)) if self.gi_start else found
+        if not self.gi_start:
+            return found
+        import torch
+
+        first = torch.as_tensor(step) == 1
+        return (*found, first.double() * self.beta2)  # a bool times a number would be in single precision
 
     def move(
         self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
@@ -70,7 +75,7 @@ class adam(Elementwise):
         mean = slots[0].lerp(grad, 1 - self.beta1)
         square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
         if self.gi_start:
-            square = square + coefficients[2] * grad * grad
+            square = square.addcmul(coefficients[2] * grad, grad)
         if not self.amsgrad:
             return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
         largest = slots[2].maximum(square)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, Scalar, settle
+from pacesetter.optimizers.adam import corrected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,26 +51,26 @@ class lamb(Elementwise):
         return {"mean": 0.0, "square": 0.0}
 
     def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
-        """The rate, and both bias corrections."""
-        return lr, 1 - self.beta1**step, 1 - self.beta2**step
+        """The rate, and the size and eps of Adam's step with the bias corrections worked in."""
+        return lr, *corrected(1.0, step, self.beta1, self.beta2, self.eps)
 
     def move(
         self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
     ) -> "tuple[Tensor, tuple[Tensor, ...]]":
         """One tensor after the update."""
-        lr, first, second = coefficients
+        lr, size, eps = coefficients
         mean = slots[0].lerp(grad, 1 - self.beta1)
         square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        step = (mean / first) / ((square / second).sqrt() + self.eps)
+        step = size * mean / (square.sqrt() + eps)
         if self.weight_decay:
             step = step.add(weight, alpha=self.weight_decay)
         return weight - lr * trust(weight, step) * step, (mean, square)
 
 
-def trust(weight: "Tensor", step: "Tensor") -> "Tensor":
-    """||weight|| / ||step||, and 1 where either is 0."""
+def trust(weight: "Tensor", step: "Tensor", coefficient: float = 1.0) -> "Tensor":
+    """The `coefficient` times ||weight|| / ||step||, and 1 where either norm is 0."""
     import torch
 
     size, length = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(step)
     known = (size > 0) & (length > 0)
-    return torch.where(known, size / torch.where(known, length, 1.0), 1.0)
+    return torch.where(known, coefficient * size / torch.where(known, length, 1.0), 1.0)

@@ -54,13 +54,9 @@ class lars(Elementwise):
         self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
     ) -> "tuple[Tensor, tuple[Tensor, ...]]":
         """One tensor after the update."""
-        import torch
-
         (lr,) = coefficients
         step = grad.add(weight, alpha=self.weight_decay) if self.weight_decay else grad
-        known = (torch.linalg.vector_norm(weight) > 0) & (torch.linalg.vector_norm(step) > 0)
-        ratio = torch.where(known, self.coefficient * trust(weight, step), 1.0)
-        step = lr * ratio * step
+        step = lr * trust(weight, step, self.coefficient) * step
         velocity = step.add(slots[0], alpha=self.momentum)
         if self.nesterov:
             step = step.add(velocity, alpha=self.momentum)

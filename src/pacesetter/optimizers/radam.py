@@ -54,13 +54,15 @@ class radam(Elementwise):
         """The size of a plain step, that of a divided one (0 while the average is short), and which of them is made."""
         import torch
 
+        plain = lr / (1 - self.beta1**step)
         rho = 2 / (1 - self.beta2) - 1
+        if rho <= ENOUGH:
+            return plain, 0.0  # never long enough, and the formula below has its poles here
         short = 1 - self.beta2**step
         length = torch.as_tensor(rho - 2 * step * self.beta2**step / short)
         trusted = length > ENOUGH
         safe = torch.where(trusted, length, rho + ENOUGH)
         rect = (((safe - 4) * (safe - 2) * rho) / ((rho - 4) * (rho - 2) * safe)).abs() ** 0.5
-        plain = lr / (1 - self.beta1**step)
         share = trusted.to(torch.float64)
         return plain * (1 - share), plain * share * rect * short**0.5
 
