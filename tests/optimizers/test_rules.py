@@ -56,7 +56,7 @@ SETTINGS: list[Rule] = [
             "muon(adjust=original, nesterov=False)",
             "clip(adam, norm=0.1)",
             "clip(sgd(momentum=0.9), value=0.01)",
-            "clip(schedule_free_sgd, adaptive_share=0.01)",
+            "clip(schedule_free_sgd, adaptive=0.01)",
             "decay(lion, 0.1)",
             "decay(prodigy, 0.1, decoupled=False)",
             "decay(clip(momo, norm=0.5), 0.01)",

@@ -94,9 +94,11 @@ class _Model(Joint):
         return size, bound
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
-        """The size of the step along the mean gradient."""
+        """The size of the step along the mean gradient; none at rate 0."""
+        import torch
+
         size: Any = state["size"]
-        rate: Scalar = size + 0.0 * lr
+        rate: Scalar = torch.where(torch.as_tensor(lr, device=size.device) > 0, size, 0.0)
         return rate
 
 

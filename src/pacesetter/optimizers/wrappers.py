@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, final
 
 from pacesetter.errors import InputError
@@ -96,15 +96,21 @@ class clip(_Wrapper):
     rule: Rule
     norm: float | None = None
     value: float | None = None
-    adaptive_share: float | None = None
+    # Whether a rule is `adaptive` is known of each, so the argument of that name is kept as `share`.
+    share: float | None = field(default=None, metadata={"argument": "adaptive"})
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self, rule: Rule, norm: float | None = None, value: float | None = None, adaptive: float | None = None
+    ) -> None:
+        for entry, given in zip(fields(self), (rule, norm, value, adaptive), strict=True):
+            object.__setattr__(self, entry.name, given)
         self._check()
-        given = [name for name in ("norm", "value", "adaptive_share") if getattr(self, name) is not None]
-        if len(given) != 1:
-            got = ", ".join(given) or "none"
-            raise InputError(f"`clip` must have exactly one of norm, value and adaptive_share, got {got}")
-        settle(self, positive=given[0])
+        told = {"norm": norm, "value": value, "adaptive": adaptive}
+        names = [name for name, given in told.items() if given is not None]
+        if len(names) != 1:
+            got = ", ".join(names) or "none"
+            raise InputError(f"`clip` must have exactly one of norm, value and adaptive, got {got}")
+        settle(self, positive=names[0].replace("adaptive", "share"))
 
     def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
         """The weights and state after one update by the clipped gradients."""
@@ -119,12 +125,13 @@ class clip(_Wrapper):
         if self.value is not None:
             return {name: grad.clamp(-self.value, self.value) for name, grad in grads.items()}
         if self.norm is not None:
-            size = total(grad.double().square().sum() for grad in grads.values()).sqrt()
+            norms = (torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads.values())
+            size = total(norm * norm for norm in norms).sqrt()
             share = torch.clamp(self.norm / (size + CLIP_EPS), max=1.0)
             return {name: grad * like(share, grad) for name, grad in grads.items()}
         found = {}
         for name, grad in grads.items():
-            most = self.adaptive_share * _unit_norm(weights[name]).clamp(min=LEAST_NORM)  # type: ignore[operator]
+            most = self.share * _unit_norm(weights[name]).clamp(min=LEAST_NORM)  # type: ignore[operator]
             size = _unit_norm(grad)
             found[name] = torch.where(size > most, grad * (most / size.clamp(min=CLIP_EPS)), grad)
         return found
@@ -138,6 +145,9 @@ class decay(_Wrapper):
     rule: what makes the step.
     weight_decay: at least 0.
     decoupled: True, as AdamW has it; False adds weight_decay * w to the gradient, as L2 regularization does.
+
+    Around a rule that works out a rate of its own, lr is that rate, `effective_lr`. Around one that evaluates other
+    weights than it trains, decay is decoupled only within that rule: those weights would not decay alike.
 
     Raises InputError for numbers outside these ranges.
 
@@ -156,6 +166,11 @@ class decay(_Wrapper):
         self._check()
         settle(self, not_negative="weight_decay")
         settle_switch(self, "decoupled")
+        if self.decoupled and self.averages:
+            raise InputError(
+                "`decoupled` must be False around a rule that evaluates other weights than it trains, "
+                f"got rule={self.rule}: give it decoupled=False, or a weight_decay of its own"
+            )
 
     def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
         """The weights and state after one update and the decay."""
@@ -165,9 +180,12 @@ class decay(_Wrapper):
         moved, state = self.rule.update(grads, state, params, lr, **extra)
 
         def less(name: str, weight: "Tensor") -> "Tensor":
-            rate: Any = lr[name] if isinstance(lr, Mapping) else lr
+            asked = lr[name] if isinstance(lr, Mapping) else lr
             old = _of(params, name)
-            return weight - like(rate, old) * self.weight_decay * old
+            share = like(self.rule.effective_lr(state, asked) * self.weight_decay, old)
+            if isinstance(share, int | float):
+                return weight.sub(old, alpha=share)
+            return weight.addcmul(old, share, value=-1)
 
         return _each(less, moved), state
 
