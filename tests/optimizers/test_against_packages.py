@@ -280,7 +280,7 @@ def test_clipping_by_value_and_by_the_size_of_weights():
     by_value = optimizers.parse("clip(sgd, value=1)")
     moved, _ = by_value.update(grads, by_value.init(params), params, 1.0)
     torch.testing.assert_close(params["w"] - moved["w"], torch.tensor([[1.0, -1.0], [0.01, 0.0]]))
-    adaptive = optimizers.parse("clip(sgd, adaptive_share=0.1)")
+    adaptive = optimizers.parse("clip(sgd, adaptive=0.1)")
     moved, _ = adaptive.update(grads, adaptive.init(params), params, 1.0)
     torch.testing.assert_close(params["w"] - moved["w"], torch.tensor([[0.06, -0.08], [0.01, 0.0]]))
 
@@ -327,7 +327,7 @@ def test_average_of_dog_is_the_published_one():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("clip(adam)", "exactly one of norm, value and adaptive_share, got none"),
+        ("clip(adam)", "exactly one of norm, value and adaptive, got none"),
         ("clip(adam, norm=1, value=1)", "got norm, value"),
         ("clip(adam, norm=0)", "`norm` of `clip` must be a finite number above 0"),
         ("clip(torch:Adam, norm=1)", "written as name"),
@@ -357,3 +357,52 @@ def test_rules_are_told_their_loss_and_batches():
     """The suite's problem gives a loss to a rule that needs one, and changes with the step."""
     assert set(extra(optimizers.parse("momo"), start(), 0)) == {"loss"}
     assert not torch.equal(examples(0, torch.float64), examples(1, torch.float64))
+
+
+@pytest.mark.parametrize("beta2", [0.0, 1 / 3, 0.6])
+def test_radam_whose_average_never_is_long_enough(beta2):
+    """With a short memory, also at the poles of the formula, RAdam is momentum with a bias correction, as in torch."""
+    weights = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    theirs = torch.optim.RAdam(weights.values(), lr=0.01, betas=(0.9, beta2))
+    for step in range(10):
+        theirs.zero_grad()
+        loss(weights, step).backward()
+        theirs.step()
+    for name, tensor in run(optimizers.parse(f"radam(beta2={beta2!r})"), 10, 0.01)[0].items():
+        torch.testing.assert_close(tensor, weights[name].detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_gi_start_is_the_first_square_in_double_precision():
+    """After the first update v is the square of the gradient, to the last digits of the weights' precision."""
+    rule, weight = optimizers.parse("adam(gi_start=True)"), torch.ones(1, dtype=torch.float64)
+    _, state = rule.update(torch.full_like(weight, 3.0), rule.init(weight), weight, 0.1)
+    assert float(state["square"]) == pytest.approx(9.0, rel=1e-15)
+
+
+def test_decay_is_at_the_rate_that_a_rule_works_out():
+    """Around a rule with a rate of its own decay is as that rule's own is: a share of that rate."""
+    for own in ("prodigy(d0=1e-3, weight_decay=0.1)", "dadapt_adam(d0=1e-3, weight_decay=0.1)"):
+        around = f"decay({own.replace(', weight_decay=0.1', '')}, 0.1)"
+        (first, _), (second, _) = (run(optimizers.parse(text), 20, 1.0) for text in (own, around))
+        for name in first:
+            torch.testing.assert_close(first[name], second[name], rtol=1e-10, atol=1e-12)
+
+
+def test_decay_around_an_average():
+    """Decoupled decay is refused around a rule that evaluates an average; within the gradient it is the rule's own."""
+    with pytest.raises(ValueError, match="`decoupled` must be False around a rule that evaluates other weights"):
+        optimizers.parse("decay(schedule_free_sgd, 0.1)")
+    texts = "decay(schedule_free_sgd, 0.1, decoupled=False)", "schedule_free_sgd(weight_decay=0.1)"
+    (first, _), (second, _) = (run(optimizers.parse(text), 20) for text in texts)
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-12, atol=1e-14)
+
+
+def test_a_group_at_rate_zero_does_not_decay_around_momo():
+    """Under a rule whose rate is capped by the group's, a group at rate 0 stays as it is, decay included."""
+    rule = optimizers.parse("decay(momo, 0.1)")
+    weights = {"a": torch.ones(3), "b": torch.ones(3)}
+    grads = {name: torch.ones(3) for name in weights}
+    moved, _ = rule.update(grads, rule.init(weights), weights, {"a": 0.1, "b": 0.0}, loss=torch.tensor(1.0))
+    assert torch.equal(moved["b"], weights["b"])
+    assert not torch.equal(moved["a"], weights["a"])

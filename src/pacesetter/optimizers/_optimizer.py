@@ -22,16 +22,19 @@ __all__ = ["RuleOptimizer", "made"]
 
 Named = dict[str, torch.Tensor]
 
+REAL_ONLY = frozenset({"Adafactor"})
+"""Classes of torch that find out only in training that weights are complex; ours refuses them at once."""
+
 
 def made(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
     """The optimizer of a rule over `params`; see `Rule.to_torch`."""
     groups = checked_groups(params, lr)
     of_torch = rule.torch_optimizer()
-    if of_torch is None:
+    floating = all(p.is_floating_point() for group in groups for p in _tensors(group))
+    if of_torch is None or (of_torch[0] in REAL_ONLY and not floating):
         return RuleOptimizer(groups, rule, lr)
     name, settings = of_torch
     kind: Any = getattr(torch.optim, name)
-    floating = all(p.is_floating_point() for group in groups for p in group["params"])
     if "fused" in inspect.signature(kind).parameters and floating:
         settings = {**settings, "fused": True}
     optimizer: Optimizer = kind(groups, lr=lr, **settings)
@@ -41,10 +44,10 @@ def made(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
 class RuleOptimizer(Optimizer):
     """Any rule as an optimizer, with parameter groups, closures, `state_dict` both ways and `add_param_group`.
 
-    params: tensors or parameter groups; a group that brings an `lr` has that one. Rules that take sums over all weights
-        take them over all groups.
-    rule: what each update does. Its gradients must be there; a weight without one is left alone, and a gradient with
-        NaN makes NaN of the weights that it moves, as in torch.
+    params: real tensors or parameter groups; a group that brings an `lr` has that one, and other settings of the rule
+        are those of all groups. Rules that take sums over all weights take them over all groups.
+    rule: what each update does. A weight without a gradient is left alone (bias corrections count the updates of the
+        optimizer, not those of a weight), and a gradient with NaN makes NaN of the weights that it moves, as in torch.
 
     A rule that needs the loss takes it from the closure, or as `step(loss=loss)`. Where the weights to evaluate are not
     those that are trained, `with optimizer.evaluation():` puts them into the model; a model that is called in eval mode
@@ -68,8 +71,19 @@ class RuleOptimizer(Optimizer):
             _watch(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Trains further parameters, at the group's own `lr` or that of the others."""
-        super().add_param_group({"lr": self.defaults["lr"], **param_group})
+        """Trains further parameters, at the group's own `lr` or that of the others; refused as by `to_torch`."""
+        place = len(self.param_groups)
+        theirs = {id(p): other for other, group in enumerate(self.param_groups) for p in group["params"]}
+        group = _checked_group(param_group, place, theirs)
+        for p in _tensors(group):
+            if p.is_complex():
+                where = f"of parameter group {place} must be real for `{self.rule}`"
+                raise InputError(f"`params` {where}, got {p.dtype}: give torch.view_as_real of it")
+        for name in group:
+            if name in _settings(self.rule):
+                got = f"got {name}={group[name]!r} in parameter group {place}"
+                raise InputError(f"`{name}` must be one for all groups of `{self.rule}`, {got}: leave it out")
+        super().add_param_group({"lr": self.defaults["lr"], **group})
 
     # ------------------------------------------------------------------------------------------------- training
 
@@ -145,7 +159,7 @@ class RuleOptimizer(Optimizer):
                 else:
                     self.shared.setdefault(slot, value)
             for p in new.values():
-                self.state[p].setdefault("seen", torch.ones(()))  # a rule may keep nothing of its own for a weight
+                self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
         slots = self._by_weight
         # A rule may keep a slot for some weights only.
         by_weight = {
@@ -179,6 +193,15 @@ class RuleOptimizer(Optimizer):
 
     # ------------------------------------------------------------------------------------------------- saving
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For copies and pickles; torch's own would leave out all that it does not know.
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in _OWN}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.rule.averages:
+            _watch(self)
+
     def state_dict(self) -> dict[str, Any]:
         """All that it knows: tensors, numbers, text, lists and dicts."""
         own = {"rule": str(self.rule), "shared": dict(self.shared), "slots": sorted(self._by_weight)}
@@ -197,9 +220,28 @@ class RuleOptimizer(Optimizer):
                 raise InputError(f"`state_dict` must have {len(group['params'])} parameters in group {place}, {got}")
         kept = {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
         super().load_state_dict(kept)
-        # torch brings floating state to the dtype of the weights; what a lane shares stays in double precision.
+        # torch brought floating state to the precision of the weights; what a rule keeps in another one is taken anew.
         self.shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
         self._by_weight = set(state_dict["slots"])
+        params = self._names()
+        forms: Any = self.rule.init({name: torch.empty_like(p, device="meta") for name, p in params.items()})
+        saved = dict(zip(params, (i for group in state_dict["param_groups"] for i in group["params"]), strict=True))
+        for name, p in params.items():
+            for slot in self._by_weight & set(self.state[p]):
+                form = forms[slot][name]
+                if form.dtype != p.dtype:
+                    self.state[p][slot] = state_dict["state"][saved[name]][slot].to(p.device, form.dtype, copy=True)
+
+
+_OWN = ("rule", "shared", "_by_weight", "_evaluating")
+"""What an optimizer keeps besides torch's."""
+
+
+def _settings(rule: Rule) -> set[str]:
+    """What a parameter group of torch's might set, and cannot here: the rule's arguments and those of rules within."""
+    values = vars(rule)
+    within = (_settings(value) for value in values.values() if isinstance(value, Rule))
+    return {"betas", "maximize", *values}.union(*within)
 
 
 _watched: "weakref.WeakSet[RuleOptimizer]" = weakref.WeakSet()
@@ -242,26 +284,34 @@ def checked_groups(params: Iterable[Any], lr: Any) -> list[dict[str, Any]]:
     groups = [dict(one) for one in given] if isinstance(given[0], dict) else [{"params": given}]
     seen: dict[int, int] = {}
     for place, group in enumerate(groups):
-        where = f" of parameter group {place}"
-        own = group.get("params")
-        own = [own] if isinstance(own, torch.Tensor) else list(own if own is not None else [])
-        named = [one[1] if isinstance(one, tuple) else one for one in own]
-        if not named:
-            raise InputError(f"`params`{where} must have at least one parameter, got none")
-        if "lr" in group:
-            _check_rate(group["lr"], where)
-        for p in named:
-            if not isinstance(p, torch.Tensor):
-                raise InputError(f"`params`{where} must be tensors, got {type(p).__name__}")
-            if not p.requires_grad:
-                raise InputError(
-                    f"`params`{where} must need gradients, got one of shape {tuple(p.shape)} that does not"
-                )
-            if id(p) in seen:
-                raise InputError(f"`params`{where} must be given once, got one that group {seen[id(p)]} has too")
-            seen[id(p)] = place
-        group["params"] = own
+        groups[place] = _checked_group(group, place, seen)
     return groups
+
+
+def _checked_group(group: dict[str, Any], place: int, seen: dict[int, int]) -> dict[str, Any]:
+    """One parameter group, its parameters in a list; `seen` knows the group of each parameter so far."""
+    where = f" of parameter group {place}"
+    own = group.get("params")
+    own = [own] if isinstance(own, torch.Tensor) else list(own if own is not None else [])
+    checked = {**group, "params": own}
+    if not own:
+        raise InputError(f"`params`{where} must have at least one parameter, got none")
+    if "lr" in group:
+        _check_rate(group["lr"], where)
+    for p in _tensors(checked):
+        if not isinstance(p, torch.Tensor):
+            raise InputError(f"`params`{where} must be tensors, got {type(p).__name__}")
+        if not p.requires_grad:
+            raise InputError(f"`params`{where} must need gradients, got one of shape {tuple(p.shape)} that does not")
+        if id(p) in seen:
+            raise InputError(f"`params`{where} must be given once, got one that group {seen[id(p)]} has too")
+        seen[id(p)] = place
+    return checked
+
+
+def _tensors(group: dict[str, Any]) -> list[Any]:
+    """The parameters of a group, also where they come with their names."""
+    return [one[1] if isinstance(one, tuple) else one for one in group["params"]]
 
 
 def _check_rate(lr: Any, where: str) -> None:

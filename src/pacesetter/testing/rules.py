@@ -8,7 +8,8 @@ class TestMyRule(RuleConformance):
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -76,6 +77,29 @@ def extra(rule: Rule, params: Named, step: int) -> dict[str, Tensor]:
     return {"loss": loss(params, step).detach()} if "loss" in rule.needs else {}
 
 
+def arguments(rule: Any) -> dict[str, Any]:
+    """What a rule is made of, by the names of its arguments."""
+    return {entry.metadata.get("argument", entry.name): getattr(rule, entry.name) for entry in fields(rule)}
+
+
+def trained(optimizer: torch.optim.Optimizer, weights: Named, steps: int) -> Named:
+    """`weights` after some steps of an optimizer over them."""
+    for step in range(steps):
+        optimizer.zero_grad()
+        value = loss(weights, step)
+        value.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        if isinstance(optimizer, RuleOptimizer):
+            optimizer.step(loss=value)
+        else:
+            optimizer.step()
+    return {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+
+def parameters(dtype: torch.dtype = torch.float64) -> Named:
+    """The weights of `start`, to be trained."""
+    return {name: tensor.requires_grad_() for name, tensor in start(dtype).items()}
+
+
 def run(rule: Rule, steps: int, lr: float | Tensor = RATE, dtype: torch.dtype = torch.float64) -> tuple[Named, State]:
     """Weights and state after some steps from `start`."""
     params: Params = start(dtype)
@@ -84,6 +108,18 @@ def run(rule: Rule, steps: int, lr: float | Tensor = RATE, dtype: torch.dtype = 
         now = named(params)
         params, state = rule.update(gradients(now, step), state, params, lr, **extra(rule, now, step))
     return named(params), state
+
+
+def _complex() -> Tensor:
+    return torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))
+
+
+def _with_another_group(rule: Rule, **group: Any) -> RuleOptimizer:
+    """Our optimizer of a rule, with a second group that is added later."""
+    first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = RuleOptimizer([first], rule, RATE)
+    optimizer.add_param_group({"params": [second], **group})
+    return optimizer
 
 
 class RuleConformance:
@@ -104,7 +140,7 @@ class RuleConformance:
 
     def test_is_a_value(self, rule: Rule) -> None:
         """A rule is hashable and cannot be changed."""
-        assert hash(rule) == hash(type(rule)(**vars(rule)))
+        assert hash(rule) == hash(type(rule)(**arguments(rule)))
         for name in vars(rule):
             with pytest.raises(AttributeError):
                 setattr(rule, name, 0.5)
@@ -256,6 +292,94 @@ class RuleConformance:
             assert torch.equal(unused, torch.ones_like(unused)) == (step < 2)
         assert torch.isfinite(unused).all()
 
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+    def test_face_goes_on_from_what_it_saved(self, rule: Rule, dtype: torch.dtype) -> None:
+        """Weights of low precision come out the same, to the bit, if the optimizer was saved, copied, or neither."""
+        ends = []
+        for way in ("neither", "saved", "copied"):
+            weights = parameters(dtype)
+            optimizer = RuleOptimizer(list(weights.values()), rule, RATE)
+            trained(optimizer, weights, 3)
+            if way == "saved":
+                kept = copy.deepcopy(optimizer.state_dict())
+                optimizer = RuleOptimizer(list(weights.values()), rule, RATE)
+                optimizer.load_state_dict(kept)
+                for own, other in zip(leaves(optimizer.state_dict()["state"]), leaves(kept["state"]), strict=True):
+                    assert own.dtype == other.dtype
+                    assert torch.equal(own, other)
+            if way == "copied":
+                weights, optimizer = copy.deepcopy((weights, optimizer))
+            ends.append(trained(optimizer, weights, 3))
+        for end in ends[1:]:
+            assert all(torch.equal(end[name], tensor) for name, tensor in ends[0].items())
+
+    def test_face_takes_a_closure(self, rule: Rule) -> None:
+        """Given a closure it does what it does with the gradients and the loss, and returns the closure's loss."""
+        weights = parameters()
+        optimizer = RuleOptimizer(list(weights.values()), rule, RATE)
+        for step in range(3):
+
+            def again(step: int = step) -> Tensor:
+                optimizer.zero_grad()
+                value = loss(weights, step)
+                value.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+                return value
+
+            before = loss(weights, step)
+            assert torch.equal(optimizer.step(again), before)
+        for name, tensor in run(rule, 3)[0].items():
+            torch.testing.assert_close(weights[name].detach(), tensor, rtol=1e-12, atol=1e-14)
+
+    def test_face_under_a_grad_scaler(self, rule: Rule) -> None:
+        """Under GradScaler the weights are those without, and an update with an infinite gradient is left out."""
+        weights = parameters()
+        optimizer = RuleOptimizer(list(weights.values()), rule, RATE)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        for step, factor in ((0, 1.0), (1, float("inf")), (1, 1.0), (2, 1.0)):
+            optimizer.zero_grad()
+            value = loss(weights, step)
+            scaler.scale(value * factor).backward()  # type: ignore[no-untyped-call]  # as above
+            before = [tensor.detach().clone() for tensor in weights.values()]
+            scaler.step(optimizer, loss=value)
+            scaler.update()
+            if factor != 1.0:
+                assert all(torch.equal(one, other) for one, other in zip(weights.values(), before, strict=True))
+        for name, tensor in run(rule, 3)[0].items():
+            torch.testing.assert_close(weights[name].detach(), tensor, rtol=1e-12, atol=1e-14)
+
+    @pytest.mark.usefixtures("in_double")
+    def test_to_torch_does_as_the_rule(self, rule: Rule) -> None:
+        """What `to_torch` gives, torch's own class and fused where it can be, does what the pure rule does."""
+        weights = parameters()
+        after = trained(rule.to_torch(list(weights.values()), RATE), weights, 10)
+        for name, tensor in run(rule, 10)[0].items():
+            torch.testing.assert_close(after[name], tensor, rtol=1e-10, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda rule: rule.to_torch([], RATE), "`params` must have at least one parameter, got none"),
+            (lambda rule: rule.to_torch([torch.ones(2)], RATE), "`params` of parameter group 0 must need gradients"),
+            (
+                lambda rule: rule.to_torch([p := torch.nn.Parameter(torch.ones(2)), p], RATE),
+                "group 0 must be given once",
+            ),
+            (lambda rule: _with_another_group(rule, lr=-1.0), "`lr` of parameter group 1 must be a finite number"),
+            (lambda rule: _with_another_group(rule, params=[torch.ones(2)]), "group 1 must need gradients"),
+            (lambda rule: _with_another_group(rule, betas=(0.9, 0.99)), "`betas` must be one for all groups of"),
+            (lambda rule: RuleOptimizer([_complex()], rule, RATE), "`params` of parameter group 0 must be real for"),
+            (
+                lambda rule: _with_another_group(rule).load_state_dict(torch.optim.SGD([_complex()]).state_dict()),
+                "`state_dict` must come from an optimizer of",
+            ),
+        ],
+        ids=["none", "frozen", "twice", "rate", "frozen later", "settings", "complex", "state"],
+    )
+    def test_face_refuses(self, rule: Rule, make: Callable[[Rule], Any], words: str) -> None:
+        """It refuses what it could not train, and names the parameter group."""
+        with pytest.raises(InputError, match=words):
+            make(rule)
+
     def test_recorded_equals_made(self, rule: Rule) -> None:
         """An update whose operations are recorded and made again gives the same weights, bit by bit."""
         params: Named = start()
@@ -287,6 +411,28 @@ class RuleConformance:
             return float((named(rule.evaluation(weights, state))["x"] - bottom).square().sum())
 
         assert any(end(lr) < near for lr in (0.1, 1.0, 10.0, 0.01))
+
+    def test_goes_along_a_curved_valley(self, rule: Rule) -> None:
+        """At one rate of a coarse grid it comes three quarters of the way along the floor of Rosenbrock's valley."""
+
+        def height(x: Tensor) -> Tensor:
+            return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+        def arrives(lr: float, steps: int) -> bool:
+            weights: Params = {"x": torch.tensor([-1.2, 1.0], dtype=torch.float64)}
+            state = rule.init(weights)
+            for step in range(steps):
+                x = named(weights)["x"]
+                across = x[1] - x[0] ** 2
+                grad = torch.stack([2 * (x[0] - 1) - 400 * x[0] * across, 200 * across])
+                more = {"loss": height(x)} if "loss" in rule.needs else {}
+                weights, state = rule.update({"x": grad}, state, weights, lr, **more)
+                # The floor of the valley is reached at a height of 4.
+                if step % 100 == 99 and float(height(named(rule.evaluation(weights, state))["x"])) < 1.0:
+                    return True
+            return False
+
+        assert any(arrives(lr, steps) for steps in (2000, 6000) for lr in (0.1, 1.0, 0.01, 0.001))
 
     def test_bfloat16_stays(self, rule: Rule) -> None:
         """Weights in bfloat16 stay that, finite, and move."""
