@@ -15,6 +15,7 @@ counts: the best times of two things need not be of the same quiet moment.
 import argparse
 import ctypes
 import json
+import math
 import os
 import platform
 import statistics
@@ -43,6 +44,8 @@ LONG = 10**7
 """Updates of the work that plans are made for: compiling pays, whatever it gains."""
 LONG_ENOUGH = 6.0
 """Seconds of plain work after which the recording of a step, made once, is a trifle."""
+WARMED, EVALUATED = 8, 3
+"""Evaluations before timing, by which steps are recorded or their code loaded; and of each repeat."""
 COLUMNS = "{:<52}{:>8}{:>9}   {}"
 
 
@@ -210,20 +213,26 @@ def growth(bench: Bench) -> None:
 
 
 def evaluation(bench: Bench) -> None:
-    """What the default evaluations cost beside the training."""
-    for name, lanes, length in (("digits-mlp", 32, 4400), ("digits-cnn", 32, 880), ("docs-gpt", 8, 60)):
+    """What the default evaluations cost beside the training, timed in turn within one process."""
+    for name, lanes in (("digits-mlp", 32), ("digits-cnn", 32), ("docs-gpt", 8)):
         task = tasks.load(name)
-        cadence = max(1, length * task.evaluations // task.total_steps)
-        keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, length) for i in range(lanes)]
+        between = math.ceil(task.total_steps / task.evaluations)
+        rounds = WARMED + EVALUATED * bench.repeats
+        keys = [Lane("adam", "constant", 1e-4 * (1 + i / lanes), 0, (rounds + 1) * between) for i in range(lanes)]
         plan = engine.make_plan(task, [replace(key, total_steps=LONG) for key in keys])
-        at_default = replace(task, steps=length, evaluations=cadence)
-        at_the_end = replace(task, steps=length, evaluations=1)
-        pairs = [
-            (lane_step_seconds(at_default, keys, plan), lane_step_seconds(at_the_end, keys, plan))
-            for _ in range(bench.repeats)
-        ]
-        share = statistics.median(often / seldom for often, seldom in pairs) - 1
-        bench.tell(f"{name}: evaluation beside training", share, 0.15, more=False, note=f"{cadence} in {length} steps")
+        often, seldom = (
+            engine.start(replace(task, evaluations=count), keys[: plan.lanes_per_bundle], plan)
+            for count in (rounds + 1, 1)
+        )
+        pairs = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            engine.advance(often, between)
+            middle = time.perf_counter()
+            engine.advance(seldom, between)
+            pairs.append((middle - began, time.perf_counter() - middle))
+        share = statistics.median(one / other for one, other in pairs[WARMED:]) - 1
+        bench.tell(f"{name}: evaluation beside training", share, 0.15, more=False, note=f"every {between} steps")
 
 
 ROWS: dict[str, Callable[[Bench], None]] = {

@@ -26,12 +26,16 @@ class Driver:
         closure = asked.get("closure")
         self._wants_closure = closure is not None and closure.default is inspect.Parameter.empty
         self._wants_loss = "loss" in asked
+        self._bare = None if self._wants_closure else _bare_step(optimizer)
         self._switch(training=True)
 
     def step(self, loss: torch.Tensor, again: Callable[[], torch.Tensor]) -> None:
         """One update by the gradients that are there. `again` works them out once more and returns the loss."""
         step: Any = self.optimizer.step
-        if self._wants_closure:
+        if self._bare is not None:
+            with torch.no_grad():
+                self._bare(self.optimizer)
+        elif self._wants_closure:
             step(again)
         elif self._wants_loss:
             step(loss=loss.detach())
@@ -68,3 +72,16 @@ class Driver:
         switch: Any = getattr(self.optimizer, "train" if training else "eval", None)
         if callable(switch) and not isinstance(self.optimizer, RuleOptimizer):
             switch()
+
+
+def _bare_step(optimizer: Optimizer) -> Callable[[Optimizer], Any] | None:
+    """The step of torch's own classes without what is wrapped around it; None for others.
+
+    The wrappers are for profilers and hooks, which nobody can have set here, and for steps that gradients flow through.
+    They take a twentieth of a small model's whole update.
+    """
+    kind = type(optimizer)
+    if not kind.__module__.startswith("torch.optim.") or optimizer.defaults.get("differentiable"):
+        return None
+    step: Callable[[Optimizer], Any] = inspect.unwrap(kind.step)
+    return step
