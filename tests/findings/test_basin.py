@@ -59,6 +59,15 @@ def test_what_never_improved_is_not_learned() -> None:
     assert not learned([])
 
 
+def between(made: list[Trial]) -> tuple[float, float]:
+    """log10 of the lowest and the highest rate that may be as good as the best full run."""
+    basin, places = Basin(made, TOTAL), np.arange(-5, 1.01, 0.05)
+    best = basin.best_run()
+    assert best is not None
+    good = places[basin.as_good(float(np.log10(best)), places, 0.95)]
+    return float(good.min(initial=np.log10(best))), float(good.max(initial=np.log10(best)))
+
+
 def test_the_interval_of_the_bottom_holds_it_as_often_as_it_says() -> None:
     """By simulation, over bottoms, drifts, widths and noise: it holds the true bottom nine times in ten."""
     chance = np.random.default_rng(1)
@@ -68,17 +77,14 @@ def test_the_interval_of_the_bottom_holds_it_as_often_as_it_says() -> None:
         made = trials(
             best, drift, noise=chance.choice([0.003, 0.01, 0.03]), seed=seed, sharp=chance.choice([0.1, 0.3, 1])
         )
-        low, high = np.quantile(Basin(made, TOTAL).bottoms(-5, 1), [0.025, 0.975])
+        low, high = between(made)
         held.append(low - 0.025 <= best <= high + 0.025)  # the grid's own step
     assert np.mean(held) >= 0.9
 
 
 def test_noise_and_flatness_widen_the_interval() -> None:
     """The bottom of a flat valley is known less well than that of a sharp one."""
-    widths = [
-        np.ptp(np.quantile(Basin(trials(-2, 0.5, 0.01, sharp=sharp), TOTAL).bottoms(-5, 1), [0.025, 0.975]))
-        for sharp in (0.03, 1.0)
-    ]
+    widths = [np.ptp(between(trials(-2, 0.5, 0.01, sharp=sharp))) for sharp in (0.03, 1.0)]
     assert widths[0] > 1.5 * widths[1]
 
 

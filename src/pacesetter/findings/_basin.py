@@ -229,10 +229,10 @@ class Basin:
             drawn.append(across @ parts.solutions[k] + chance.standard_normal((counts[k], len(places))) @ spread.T)
         return np.concatenate(drawn) + FLAT
 
-    def bottoms(self, low: float, high: float) -> Floats:
-        """[SAMPLES], log10 of where the bottom may be, from `low` to `high`."""
-        inside = self.grid[(self.grid >= low - 1e-9) & (self.grid <= high + 1e-9)]
-        found: Floats = inside[np.argmin(self.samples(inside), axis=1)]
+    def as_good(self, place: float, places: Floats, level: float) -> NDArray[np.bool_]:
+        """[places]: which log10 of rates are as good as `place` or better in more than 1 - level of the valleys."""
+        drawn = self.samples(np.append(places, place))
+        found: NDArray[np.bool_] = (drawn[:, :-1] <= drawn[:, [-1]] + 1e-12).mean(axis=0) > 1 - level
         return found
 
     def best_run(self) -> float | None:

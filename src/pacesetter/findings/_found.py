@@ -3,11 +3,12 @@
 *Claim*: of the rates trained to the full length, the one whose loss is expected to be lowest by the model of `_basin`;
 where none was (a first look), the bottom of the model's valley. It is made only where rates on both sides were tried.
 
-*Interval*: the bottom of the valley lies in it with the stated chance, by the model: the central part of the bottoms of
-valleys drawn from it. It is wide where the valley is flat or little is known of it. How often it holds the truth is
-measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in the tests.
+*Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
+1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often it
+holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in the
+tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
 
-*Equivalent*: tried rates that are as good as the best or better in more than 1 - level of those valleys.
+*Equivalent*: tried rates that are as good by the same measure.
 
 *Safe range*: rates around the best that give up at most SAFE_SHARE of the improvement in the mean of the valleys.
 """
@@ -151,11 +152,11 @@ def _valley(known: Found) -> tuple[float, float]:
 def _interval(known: Found) -> tuple[float, float] | None:
     assert known.basin is not None
     assert known.best is not None
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(known.basin.bottoms(*_valley(known)), [tail, 1 - tail])
-    # The best run is in its own interval, also where the valley's bottom is elsewhere.
-    ends = min(10**low, known.best), max(10**high, known.best)
-    return float(f"{ends[0]:.{FINE}g}"), float(f"{ends[1]:.{FINE}g}")
+    low, high = _valley(known)
+    grid, best = known.basin.grid, float(np.log10(known.best))
+    inside = grid[(grid >= low - 1e-9) & (grid <= high + 1e-9)]
+    good = [*inside[known.basin.as_good(best, inside, LEVEL)], best]
+    return float(f"{10 ** min(good):.{FINE}g}"), float(f"{10 ** max(good):.{FINE}g}")
 
 
 def _equivalent(known: Found) -> tuple[float, ...]:
@@ -165,9 +166,7 @@ def _equivalent(known: Found) -> tuple[float, ...]:
     rates = sorted({trial.lr for trial in known.trials} - lost | {known.best})
     if known.unstable is not None:
         rates = [rate for rate in rates if rate < known.unstable]
-    drawn = known.basin.samples(np.log10(rates))
-    at = rates.index(known.best)
-    alike = (drawn <= drawn[:, [at]] + 1e-12).mean(axis=0) > 1 - LEVEL
+    alike = known.basin.as_good(float(np.log10(known.best)), np.log10(rates), LEVEL)
     return tuple(rate for rate, same in zip(rates, alike, strict=True) if same)
 
 
