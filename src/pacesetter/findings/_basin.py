@@ -62,6 +62,8 @@ STEP = 0.05
 BEYOND = 0.5
 """Decades outside the rates tried that the bottom may lie in."""
 SAMPLES = 2000
+TINY = 1e-6
+"""Added to variances of valleys at rates that nearly coincide, which rounding would make negative: 0.001 in w."""
 LEARNED_SHARE = 0.01
 """Less improvement than this share of the untrained value is none; see `_group`."""
 BEYOND_CHANCE = 4.0
@@ -224,8 +226,7 @@ class Basin:
             across = _covariance(drifts, places, lengths, self.places, self._lengths)[0]
             inner = np.linalg.solve(parts.factors[k], across.T)
             own = _covariance(drifts, places, lengths, places, lengths)[0] - inner.T @ inner
-            values, vectors = np.linalg.eigh(own)
-            spread = vectors * np.sqrt(np.clip(values, 0.0, None))
+            spread = np.linalg.cholesky(own + TINY * np.eye(len(places)))
             drawn.append(across @ parts.solutions[k] + chance.standard_normal((counts[k], len(places))) @ spread.T)
         return np.concatenate(drawn) + FLAT
 
