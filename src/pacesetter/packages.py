@@ -8,8 +8,8 @@ __all__ = ["EXTRAS", "extra_of", "require"]
 
 # By extra of pyproject.toml: what it is for, and the modules that its job imports.
 EXTRAS = {
-    "store": ("keeping and judging studies", ("sqlalchemy", "scipy")),
-    "train": ("training", ("torch", "safetensors", "sqlalchemy", "scipy")),
+    "store": ("keeping and judging studies", ("sqlalchemy", "scipy", "threadpoolctl")),
+    "train": ("training", ("torch", "safetensors", "sqlalchemy", "scipy", "threadpoolctl")),
     "report": ("the report", ("altair", "vl_convert", "jinja2", "markupsafe")),
     "frame": ("data frames", ("pandas",)),
     "parquet": ("Parquet files", ("pyarrow",)),

@@ -4,9 +4,9 @@
 where none was (a first look), the bottom of the model's valley. It is made only where rates on both sides were tried.
 
 *Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
-1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often it
-holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in the
-tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
+1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often
+it holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in
+the tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
 
 *Equivalent*: tried rates that are as good by the same measure.
 
