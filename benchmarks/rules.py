@@ -1,17 +1,17 @@
 """A fair comparison of the rules of update: each at its default rate and at its own best, found at equal cost.
 
-    python benchmarks/rules.py [--task NAME ...] [--rule TEXT ...] [--seeds 5] [--page FILE] [--json FILE]
+    python benchmarks/rules.py [--task NAME ...] [--rule TEXT ...] [--seeds 5] [--steps N] [--page FILE] [--json FILE]
 
 Every rule is trained at the same 15 rates, half a decade apart from 1e-5 to 100, under the same seeds, for the whole
 length of the task, with a constant schedule: 15 trainings for each seed, whatever the rule. Columns:
 
-    default       the rate that its authors or torch give it, and the mean validation loss there
-    best          the rate with the lowest mean validation loss, and that loss with its 95 % interval over seeds
+    default       the rate that its authors or torch give it, and the mean validation loss there with its 95 % interval
+    best          the rate with the lowest mean validation loss, and that loss likewise
     forgiving     decades of rates, within the range, that give up at most 5 % of the improvement
     breaks at     the lowest rate at which training diverged
 
-The interval is Student's, of the mean over seeds; that the best of 15 rates was chosen is not counted. `--page` writes
-the table as Markdown, for `docs/rules.md`.
+The interval is Student's, of the mean over seeds; that the best of 15 rates was chosen is not counted. `--page` puts
+the table of each task into a page of Markdown, `docs/rules.md`, in the place of that task's own.
 """
 
 import argparse
@@ -36,12 +36,15 @@ DEFAULT_RATES = {
 }  # fmt: skip
 """Of torch's classes, or of the authors' packages; trained at the nearest rate of the grid."""
 SAFE = 0.05
+MARK = "## `"
+"""How the part of a task begins in a page."""
+LINE = "{:<22}{:>9}{:>16}{:>10}{:>16}{:>11}{:>11}"
 COLUMNS = ("rule", "default", "loss there", "best", "loss there", "forgiving", "breaks at")
 
 
-def rows(task: str, rules: list[str], seeds: int) -> list[dict[str, object]]:
+def rows(task: str, rules: list[str], seeds: int, steps: int | None) -> list[dict[str, object]]:
     """One row for each rule, the lowest loss first."""
-    study = pacesetter.compare(task, optimizers=rules, lr=RATES, seeds=seeds)
+    study = pacesetter.compare(task, optimizers=rules, lr=RATES, seeds=seeds, steps=steps)
     found = []
     for rule in rules:
         text = str(optimizers.parse(rule))
@@ -56,17 +59,15 @@ def rows(task: str, rules: list[str], seeds: int) -> list[dict[str, object]]:
         untrained = float(np.mean([own.curve.untrained_loss for own in ends[best]]))
         good = [lr for lr in RATES if means[lr] <= means[best] + SAFE * (untrained - means[best])]
         broken = [lr for lr in RATES if math.inf in losses[lr]]
-        spread = float(np.std(losses[best], ddof=1)) if seeds > 1 else math.nan
         found.append(
             {
                 "rule": rule,
                 "default": default,
                 "default_loss": means[default],
+                "default_half_width": half_width(losses[default]),
                 "best": best,
                 "best_loss": means[best],
-                "half_width": float(stats.t.ppf(0.975, seeds - 1)) * spread / math.sqrt(seeds)
-                if seeds > 1
-                else math.nan,
+                "best_half_width": half_width(losses[best]),
                 "decades": math.log10(good[-1] / good[0]),
                 "breaks": broken[0] if broken else None,
                 "untrained": untrained,
@@ -75,16 +76,24 @@ def rows(task: str, rules: list[str], seeds: int) -> list[dict[str, object]]:
     return sorted(found, key=lambda row: float(str(row["best_loss"])))
 
 
+def half_width(losses: list[float]) -> float:
+    """Of the 95 % interval of the mean; NaN of one seed, or where one diverged."""
+    if len(losses) < 2 or not all(map(math.isfinite, losses)):
+        return math.nan
+    return float(stats.t.ppf(0.975, len(losses) - 1) * np.std(losses, ddof=1) / math.sqrt(len(losses)))
+
+
 def cells(row: dict[str, object]) -> list[str]:
     """A row as text."""
     default = float(str(row["default_loss"]))
     breaks = row["breaks"]
+    told = f"{default:.3f} ± {row['default_half_width']:.3f}"
     return [
         f"{row['rule']}",
         f"{row['default']:g}",
-        f"{default:.3f}" if math.isfinite(default) else "diverged",
+        told if math.isfinite(default) else "diverged",
         f"{row['best']:g}",
-        f"{row['best_loss']:.3f} ± {row['half_width']:.3f}",
+        f"{row['best_loss']:.3f} ± {row['best_half_width']:.3f}",
         f"{row['decades']:.1f}",
         "-" if breaks is None else f"{breaks:g}",
     ]
@@ -96,29 +105,37 @@ def main() -> None:
     parser.add_argument("--task", action="append", choices=["digits-mlp", "digits-cnn", "docs-gpt"])
     parser.add_argument("--rule", action="append")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="the length of training; without it each task's own")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     every: dict[str, list[dict[str, object]]] = {}
-    page = []
     for task in options.task or ["digits-mlp", "digits-cnn"]:
-        every[task] = rows(task, options.rule or list(DEFAULT_RATES), options.seeds)
-        print(f"\n{task}, {options.seeds} seeds, untrained {every[task][0]['untrained']:.3f}")
-        print("{:<22}{:>9}{:>12}{:>10}{:>16}{:>11}{:>11}".format(*COLUMNS))
-        page += [f"## `{task}`", "", "| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+        every[task] = rows(task, options.rule or list(DEFAULT_RATES), options.seeds, options.steps)
+        length = "" if options.steps is None else f"{options.steps} updates, "
+        about = f"{length}{options.seeds} seeds, untrained {every[task][0]['untrained']:.3f}"
+        print(f"\n{task}, {about}")
+        print(LINE.format(*COLUMNS))
         for row in every[task]:
-            told = cells(row)
-            print("{:<22}{:>9}{:>12}{:>10}{:>16}{:>11}{:>11}".format(*told), flush=True)
-            page.append("| " + " | ".join([f"`{told[0]}`", *told[1:]]) + " |")
-        page.append("")
-    if options.page:
-        begin = options.page.read_text(encoding="utf-8").partition("<!-- benchmarks/rules.py -->")[0]
-        options.page.write_text(
-            f"{begin}<!-- benchmarks/rules.py -->\n\n" + "\n".join(page).rstrip() + "\n", encoding="utf-8"
-        )
+            print(LINE.format(*cells(row)), flush=True)
+        if options.page:
+            put(options.page, task, about, every[task])
     if options.json:
         machine = {"python": platform.python_version(), "seeds": options.seeds}
         options.json.write_text(json.dumps({"machine": machine, "tasks": every}, indent=1) + "\n", encoding="utf-8")
+
+
+def put(page: Path, task: str, about: str, rows: list[dict[str, object]]) -> None:
+    """Put the table of a task into a page, where its own was or at the end."""
+    lines = [f"{MARK}{task}`", "", f"{about[0].upper()}{about[1:]}.", ""]
+    lines += ["| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+    for row in rows:
+        name, *others = cells(row)
+        lines.append("| " + " | ".join([f"`{name}`", *others]) + " |")
+    before, *tables = page.read_text(encoding="utf-8").split(MARK)
+    others = {table.partition("`")[0]: MARK + table.rstrip() for table in tables}
+    others[task] = "\n".join(lines)
+    page.write_text(before + "\n\n".join(others.values()) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
