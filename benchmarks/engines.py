@@ -7,7 +7,8 @@ on as many threads as there are cores or on one, whichever is faster, and evalua
 gradient norm and rate of every step, and in the rows that say so evaluates as often as it does by default (every 22
 steps of the digits); its plan is the one that `auto` picks for long work, so code is compiled where that is faster, and
 the seconds that took are printed beside. Both are timed in turn, `--repeats` times over, and the median of the ratios
-counts: the best times of two things need not be of the same quiet moment.
+counts: the best times of two things need not be of the same quiet moment. What one process trains is timed in turn with
+the plain loop, a tenth of the work at a time.
 
 `benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
 """
@@ -44,6 +45,8 @@ LONG = 10**7
 """Updates of the work that plans are made for: compiling pays, whatever it gains."""
 LONG_ENOUGH = 6.0
 """Seconds of plain work after which the recording of a step, made once, is a trifle."""
+PIECES = 10
+"""Of the work, where it is timed in turn."""
 WARMED, EVALUATED = 8, 3
 """Evaluations before timing, by which steps are recorded or their code loaded; and of each repeat."""
 COLUMNS = "{:<52}{:>8}{:>9}   {}"
@@ -76,13 +79,35 @@ class Bench:
         began = time.perf_counter()
         plan = engine.make_plan(long, [replace(key, total_steps=LONG) for key in keys])
         planned = time.perf_counter() - began
-        plain, ours = [], []
-        for _ in range(self.repeats):
-            plain.append(min(self.plain_seconds(task)))
-            ours.append(lane_step_seconds(long, keys, plan))
-        ratio = statistics.median(one / other for one, other in zip(plain, ours, strict=True))
+        pairs = self.in_turn(long, keys, plan) if plan.workers == 1 else self.whole(long, keys, plan)
+        ratio = statistics.median(plain / ours for plain, ours in pairs)
         how = f"{plan.engine}{' and compiled' * plan.compiled}, {plan.threads} threads, {plan.workers} processes"
-        return ratio, f"{1e6 * min(plain):.0f} us plain; {how}; planned in {planned:.0f} s"
+        return ratio, f"{1e6 * min(plain for plain, _ in pairs):.0f} us plain; {how}; planned in {planned:.0f} s"
+
+    def whole(self, task: Task, keys: list[Lane], plan: Plan) -> list[tuple[float, float]]:
+        """Seconds of an update, plain and ours, of which processes train all of it."""
+        return [(min(self.plain_seconds(task)), lane_step_seconds(task, keys, plan)) for _ in range(self.repeats)]
+
+    def in_turn(self, task: Task, keys: list[Lane], plan: Plan) -> list[tuple[float, float]]:
+        """The same in one process, a tenth of the work at a time: the two see the same moments of the machine."""
+        each = self.plain_seconds(task)
+        count = min(range(len(each)), key=each.__getitem__)
+        bundles = [keys[first : first + plan.lanes_per_bundle] for first in range(0, len(keys), plan.lanes_per_bundle)]
+        some = keys[0].total_steps // PIECES
+        pairs = []
+        for _ in range(self.repeats):
+            run = plain_loop(task)
+            going = [engine.start(task, bundle, plan) for bundle in bundles]
+            for _ in range(PIECES):
+                began = time.perf_counter()
+                for bundle in going:
+                    engine.advance(bundle, some)
+                middle = time.perf_counter()
+                torch.set_num_threads(sorted({1, self.threads})[count])
+                run(some)
+                torch.set_num_threads(self.threads)
+                pairs.append(((time.perf_counter() - middle) / some, (middle - began) / some / len(keys)))
+        return pairs
 
     def plain_seconds(self, task: Task) -> list[float]:
         """One update of the plain loop, on one thread and on all."""
