@@ -33,6 +33,8 @@ from pacesetter import optimizers
 GOAL = 1.2
 SECONDS = 0.25
 """Aim of one repeat of one optimizer."""
+SLOW = 3.0
+"""Seconds of a step, from which on it is not waited for."""
 NUMBERS = (10**5, 10**6, 10**7)
 COLUMNS = "{:<32}{:>9}{:>8}{:>9}{:>9}{:>9}{:>8}   {}"
 
@@ -193,25 +195,19 @@ def bytes_kept(optimizer: Any) -> int:
     return each(dict(optimizer.state)) + each(beside) + each(getattr(optimizer, "shared", {}))
 
 
-def rows(text: str, made: Sequence[tuple[str, Make]], numbers: int, repeats: int) -> list[dict[str, Any]]:
-    """Our rule against the fastest of the others; of Muon's precisions, each by itself."""
-    rule = optimizers.parse(text)
-    if text == "muon":
-        return [row for one in made for row in [_row(f"{text}, {one[0]}", rule, [one], numbers, repeats)]]
-    return [_row(text, rule, made, numbers, repeats)]
-
-
-def _row(name: str, rule: Any, made: Sequence[tuple[str, Make]], numbers: int, repeats: int) -> dict[str, Any]:
+def row(name: str, rule: Any, made: Sequence[tuple[str, Make]], numbers: int, repeats: int) -> dict[str, Any] | None:
+    """Our rule against the fastest of the others; None if all of them are too slow to wait for."""
     ours = Timed(lambda params: rule.to_torch(params, 1e-3), numbers)
     theirs = {label: Timed(make, numbers) for label, make in made}
-    for one in (ours, *theirs.values()):
-        for _ in range(3):
-            one.step()
-    fastest = min(theirs, key=lambda label: theirs[label].steps(8))
-    count = min(400, max(8, int(SECONDS / ours.steps(8))))
+    theirs = {label: one for label, one in theirs.items() if min(one.step(), one.step()) < SLOW}
+    if not theirs:
+        return None
+    once = max(ours.step(), ours.step())
+    count = min(400, max(4, int(SECONDS / once)))
+    fastest = min(theirs, key=lambda label: theirs[label].steps(min(count, 8)))
     pairs = [(ours.steps(count), theirs[fastest].steps(count)) for _ in range(repeats)]
     return {
-        "row": f"{name} at {numbers:.0e}".replace("e+0", "e"),
+        "row": f"{name} at {numbers:.0e}".replace("e+0", "e") + (" in bfloat16" if "bfloat16" in fastest else ""),
         "value": statistics.median(one / other for one, other in pairs),
         "goal": GOAL,
         "more_is_better": False,
@@ -236,13 +232,18 @@ def main() -> None:
     print(COLUMNS.format("", "time", "goal", "ms", "kept", "theirs", "made", "beside"))
     found = []
     for text in options.rule or every:
+        made = every[text]
+        # Muon's precisions are not the same work: each is a row.
+        beside = [[one] for one in made] if text == "muon" else [made]
         for numbers in options.numbers or NUMBERS:
-            for row in rows(text, every[text], numbers, options.repeats):
-                found.append(row)
-                name = row["row"].replace(row["note"] + " ", "").replace(", at", " at")
-                told = f"{row['value']:.2f}", f"<= {row['goal']:g}", f"{row['milliseconds']:.2f}"
-                sizes = f"{row['kept']:.1f}", f"{row['kept_by_theirs']:.1f}", f"{row['made']:.1f}"
-                print(COLUMNS.format(name, *told, *sizes, row["note"]), flush=True)
+            for others_of_row in beside:
+                one = row(text, optimizers.parse(text), others_of_row, numbers, options.repeats)
+                if one is None:
+                    continue
+                found.append(one)
+                told = f"{one['value']:.2f}", f"<= {one['goal']:g}", f"{one['milliseconds']:.2f}"
+                sizes = f"{one['kept']:.1f}", f"{one['kept_by_theirs']:.1f}", f"{one['made']:.1f}"
+                print(COLUMNS.format(one["row"], *told, *sizes, one["note"]), flush=True)
     if options.json:
         machine = {"python": platform.python_version(), "torch": torch.__version__, "processor": platform.processor()}
         options.json.write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """The walk of a torch optimizer: small tensors in a row, large ones in parts, and what is new put in place of the old.
 
-A rule's functions make several tensors on the way. Of a few thousand numbers at a time these stay in the processor's
-cache, and of many small tensors in a row each operation is made once.
+A rule's functions make several tensors on the way. Of a part of a large tensor these stay in the processor's cache and
+in memory that is used again; of many small tensors in a row each operation is made once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from pacesetter.optimizers._walk import Coefficients, Made, New, Numbers, Sums, 
 __all__ = ["InPlace", "Layout"]
 
 PART = 2**18
-"""Numbers of a part, for each thread: many enough to outweigh the calls, few enough to stay in the cache."""
+"""Numbers of a part, for each thread: the best of the powers of two from 2**13 on, at 1e5 to 1e7 numbers in all."""
 SMALL = 2**15
 """Numbers up to which a tensor goes in a row with others: above it, copying them costs more than a few calls."""
 PART_ELSEWHERE = 2**24
@@ -222,7 +222,7 @@ class InPlace(Walk):
             own = piece.coefficients(made.of(rate, dtype))
             anew = [(into, again, piece.coefficients(of.of(rate, dtype))) for into, again, of in regraded]
             kept = []
-            for part in parts:
+            for part in parts if keep else _taken(parts):
                 for into, again, its in anew:
                     part[into] = again(part, *its)
                 yield piece, part, own
@@ -230,6 +230,16 @@ class InPlace(Walk):
                     kept.append(part)
             gone_over.append(kept)
         self._begun = gone_over if keep else None
+
+
+def _taken(parts: Iterable[Numbers]) -> Iterator[Numbers]:
+    """The parts, none of which is held any more once the next is asked for: their memory is used again."""
+    if not isinstance(parts, list):
+        yield from parts
+        return
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
 
 def _numbers(slots: dict[str, Tensor], weight: Tensor, grad: Tensor | None) -> Numbers:

@@ -118,8 +118,9 @@ class RuleOptimizer(Optimizer):
             assert p.grad is not None
             if p.grad.is_sparse:
                 raise InputError(f"`grad` must be dense for `{self.rule}`, got a sparse one of parameter {name}")
-        self._begin(params)
         states = {name: self.state[p] for name, p in params.items()}
+        if not all(states.values()):
+            self._begin({name: p for name, p in params.items() if not states[name]})
         if self._layout is None or not self._layout.holds(params, states):
             self._layout = Layout(self.rule, params, states)
         each = {slot: in_row(state[slot] for state in states.values()) for slot in self.rule.each()}
@@ -149,21 +150,21 @@ class RuleOptimizer(Optimizer):
         for group in self.param_groups:
             lr = group["lr"]
             rates.append(next((rate for rate in rates if rate is lr or rate == lr), lr))
+        if all(rate is rates[0] for rate in rates):
+            return dict.fromkeys(params, rates[0])
         return {name: rates[int(name.partition(".")[0])] for name in params}
 
     def _begin(self, params: Named) -> None:
-        """Those of these parameters that had no gradient before get their state now."""
-        new = {name: p for name, p in params.items() if not self.state[p]}
-        if new:
-            for slot, value in self.rule.init(new).items():
-                if isinstance(value, dict):
-                    self._by_weight.add(slot)
-                    for name, own in value.items():
-                        self.state[params[name]][slot] = own
-                else:
-                    self.shared.setdefault(slot, value)
-            for p in new.values():
-                self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
+        """These parameters, which had no gradient before, get their state."""
+        for slot, value in self.rule.init(params).items():
+            if isinstance(value, dict):
+                self._by_weight.add(slot)
+                for name, own in value.items():
+                    self.state[params[name]][slot] = own
+            else:
+                self.shared.setdefault(slot, value)
+        for p in params.values():
+            self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
 
     def _state_of(self, params: Named) -> dict[str, Any]:
         """The rule's state of these parameters."""
