@@ -1,12 +1,15 @@
 """A rule as a torch optimizer: closures, weights to evaluate, what is refused, and what is left alone."""
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from pacesetter import optimizers
 from pacesetter.errors import InputError
+from pacesetter.optimizers import _in_place
 from pacesetter.optimizers._optimizer import RuleOptimizer
 
 
@@ -165,3 +168,68 @@ def test_a_weight_whose_first_gradient_comes_late_is_trained(text):
         loss.backward()
         optimizer.step(loss=loss)
     assert not torch.equal(late, torch.ones_like(late))
+
+
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+KEPT = re.findall(
+    r"^\| `([^`]+)` \| (\d) \|",
+    DOCUMENTED.partition("## Speed and memory")[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
+"""(rule, numbers kept for each weight), as the documentation has it."""
+
+
+def test_the_documentation_has_the_memory_of_every_rule():
+    """It has each rule that is known by name, but for those that go around another."""
+    assert {text.partition("(")[0] for text, _ in KEPT} == {*optimizers.names()} - {"clip", "decay"}
+
+
+@pytest.mark.parametrize(("text", "numbers"), KEPT)
+def test_memory_is_what_the_documentation_says(text, numbers):
+    """The bytes that the optimizer keeps are so many numbers for each weight, but for a few that are shared."""
+    matrix = torch.nn.Parameter(torch.ones(128, 128))
+    optimizer = optimizers.parse(text).to_torch([matrix], 0.1)
+    matrix.grad = torch.ones_like(matrix)
+    optimizer.step(**({"loss": torch.tensor(1.0)} if isinstance(optimizer, RuleOptimizer) else {}))
+    kept = sum(value.numel() * value.element_size() for value in optimizer.state[matrix].values())
+    assert kept / (4 * matrix.numel()) == pytest.approx(int(numbers), abs=0.02)
+
+
+@pytest.mark.parametrize("text", ["prodigy(d0=0.1)", "lamb", "ldog(reps_rel=0.1)", "clip(adam, norm=0.1)", "mechanic"])
+def test_large_tensors_in_parts_and_small_ones_in_rows_move_as_the_rule_says(text, monkeypatch):
+    """Cut anyhow, the weights are those of the pure rule; also where a gradient comes late or state is replaced."""
+    monkeypatch.setattr(_in_place, "PART", 7)
+    monkeypatch.setattr(_in_place, "SMALL", 5)
+    rule = optimizers.parse(text)
+    shapes = {"0.0": (5, 4), "0.1": (3,), "0.2": (2, 2), "0.3": (4, 3), "0.4": (2,), "0.5": ()}
+    generator = torch.Generator().manual_seed(0)
+    ours = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    ours["0.3"] = ours["0.3"].T.contiguous().T
+    params = {name: torch.nn.Parameter(tensor.clone()) for name, tensor in ours.items()}
+    optimizer = RuleOptimizer(list(params.values()), rule, 0.1)
+    state = rule.init(ours)
+    for step in range(6):
+        grads = {name: torch.randn(w.shape, generator=generator, dtype=torch.float64) for name, w in ours.items()}
+        for name, p in params.items():
+            p.grad = grads[name]
+        if step == 3:
+            for p in params.values():
+                optimizer.state[p] = {slot: value.clone() for slot, value in optimizer.state[p].items()}
+        optimizer.step()
+        ours, state = rule.update(grads, state, ours, 0.1)
+    for name, tensor in ours.items():
+        torch.testing.assert_close(params[name].detach(), tensor, rtol=1e-11, atol=1e-13)
+
+
+def test_a_saved_state_does_not_change_with_the_optimizer_that_took_it():
+    """What was given to `load_state_dict` stays as it was while the optimizer goes on."""
+    one, optimizer = weight(), None
+    for _ in range(2):
+        kept = optimizer.state_dict() if optimizer else None
+        optimizer = RuleOptimizer([one], optimizers.parse("lion"), 0.1)
+        if kept:
+            before = kept["state"][0]["mean"].clone()
+            optimizer.load_state_dict(kept)
+        one.grad = torch.ones_like(one)
+        optimizer.step()
+    assert torch.equal(kept["state"][0]["mean"], before)

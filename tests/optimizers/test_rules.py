@@ -11,7 +11,7 @@ import torch
 from pacesetter import optimizers
 from pacesetter.errors import InputError, ParseError, UnknownName
 from pacesetter.optimizers import Rule, adagrad, adam, adamw, rmsprop, sgd
-from pacesetter.testing.rules import RuleConformance
+from pacesetter.testing.rules import RuleConformance, TorchConformance
 
 WRAPPERS = ("clip", "decay")
 DEFAULTS = [optimizers.parse(name) for name in optimizers.names() if name not in WRAPPERS]
@@ -68,6 +68,18 @@ SETTINGS: list[Rule] = [
 @pytest.mark.parametrize("rule", SETTINGS, ids=str)
 class TestConformance(RuleConformance):
     """Every registered rule, and the settings that take another path through one."""
+
+    @pytest.fixture
+    def rule(self, request: pytest.FixtureRequest) -> Rule:
+        """The parametrised rule."""
+        rule = request.param
+        assert isinstance(rule, Rule)
+        return rule
+
+
+@pytest.mark.parametrize("rule", [rule for rule in SETTINGS if rule.torch_optimizer()], ids=str)
+class TestAgreement(TorchConformance):
+    """Every rule, and every setting, that torch has too."""
 
     @pytest.fixture
     def rule(self, request: pytest.FixtureRequest) -> Rule:

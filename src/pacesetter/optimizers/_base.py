@@ -1,4 +1,4 @@
-"""What a rule is, and what all element-by-element rules share.
+"""What a rule is, and what all rules of ours share.
 
 torch is imported inside functions only: reading, checking and printing a rule's text form must not wait for it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pacesetter.errors import InputError
+from pacesetter.optimizers._walk import Fresh, New, Numbers, Scalar, Walk
 from pacesetter.textform import format_call
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Params: TypeAlias = "Tensor | dict[str, Tensor]"
 State: TypeAlias = "dict[str, Tensor | dict[str, Tensor]]"
-Scalar: TypeAlias = "float | Tensor"
 Rate: TypeAlias = "Scalar | Mapping[str, Scalar]"
 """One rate for all tensors, or one for each name."""
 
@@ -96,161 +96,131 @@ class Rule(ABC):
         return format_call(self)
 
 
-class Elementwise(Rule):
-    """A rule whose update of a weight needs that weight, its gradient and its own slots of state only.
+class Walked(Rule):
+    """A rule whose update is walks over the tensors of a lane, which `advance` makes: some to see sums, one to move.
 
-    A subclass says which slots it keeps and how one tensor moves; walking over a lane's tensors is done here.
+    A subclass says what it keeps: `slots` for each weight, `each` for each tensor, `begin` for the lane; the state has
+    these names. Numbers of tensors and of lanes are in double precision, so that bias corrections stay exact.
     """
 
-    counts_steps: ClassVar[bool] = False
+    def slots(self) -> Mapping[str, float | None]:
+        """The names of the numbers kept for each weight, with the value they start from; None is the weight itself."""
+        return {}
+
+    def each(self) -> dict[str, float]:
+        """The names of the numbers kept for each tensor, with the value they start from."""
+        return {}
+
+    def begin(self) -> dict[str, Any]:
+        """The names of the numbers kept for a lane, or rows of them, with the value they start from."""
+        return {}
+
+    def kept(self, weight: "Tensor") -> "dict[str, Tensor]":
+        """The slots of one tensor before the first update."""
+        import torch
+
+        return {
+            slot: weight.clone() if value is None else torch.full_like(weight, value)
+            for slot, value in self.slots().items()
+        }
+
+    def whole(self, weight: "Tensor") -> bool:
+        """Whether the functions of its walks must get this tensor in its shape, and not in parts or beside others."""
+        return False
 
     @abstractmethod
-    def slots(self) -> dict[str, float]:
-        """The names of the tensors kept for each weight, with the value they start from."""
-
-    @abstractmethod
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor of weights and its slots after the update."""
-
-    def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
-        """The scalars that `move` gets, worked out once for all tensors; `step` counts from 1."""
-        return (lr,)
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update; in `lane` those before it, and in a row those of each tensor."""
 
     def init(self, params: Params) -> State:
         """The state before the first update."""
         import torch
 
         tensors = params if isinstance(params, dict) else {"": params}
-        state: State = {}
-        if self.counts_steps:
-            # Double precision, so that bias corrections stay exact when the weights are float32.
-            device = next(iter(tensors.values())).device if tensors else None
-            state["step"] = torch.zeros((), dtype=torch.float64, device=device)
-        for slot, start in self.slots().items():
-            filled = {name: torch.full_like(tensor, start) for name, tensor in tensors.items()}
-            state[slot] = filled if isinstance(params, dict) else filled[""]
-        return state
+        device = next(iter(tensors.values())).device if tensors else None
+
+        def number(value: Any) -> "Tensor":
+            if isinstance(value, float):
+                return torch.full((), value, dtype=torch.float64, device=device)
+            return torch.tensor(value, dtype=torch.float64, device=device)
+
+        state: dict[str, Any] = {name: number(value) for name, value in self.begin().items()}
+        state |= {slot: {name: number(value) for name in tensors} for slot, value in self.each().items()}
+        for name, tensor in tensors.items():
+            for slot, value in self.kept(tensor).items():
+                state.setdefault(slot, {})[name] = value
+        if isinstance(params, dict):
+            return state
+        return {slot: value[""] if isinstance(value, dict) else value for slot, value in state.items()}
 
     def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
         """The weights and state after one update at rate `lr`, a number or one per name."""
-        names = tuple(self.slots())
-        kept: State = {}
-        step: Scalar = 0.0
-        if self.counts_steps:
-            kept["step"] = step = _tensor(state["step"]) + 1
-        if not isinstance(params, dict):
-            assert not isinstance(lr, Mapping)
-            exact = self.coefficients(lr, step)
-            weight, slots = self.move(
-                params, _tensor(grads), tuple(_tensor(state[name]) for name in names), *_cast(exact, params.dtype)
-            )
-            return weight, kept | dict(zip(names, slots, strict=True))
-        # Worked out once for all tensors of one rate and kind.
-        worked_out: dict[tuple[int, torch.dtype], tuple[Scalar, ...]] = {}
-        weights: dict[str, Tensor] = {}
-        old = [_mapping(state[name]) for name in names]
-        new: list[dict[str, Tensor]] = [{} for _ in names]
-        gradients = _mapping(grads)
-        for name, weight in params.items():
-            rate = lr[name] if isinstance(lr, Mapping) else lr
-            key = (id(rate), weight.dtype)
-            if key not in worked_out:
-                worked_out[key] = _cast(self.coefficients(rate, step), weight.dtype)
-            weights[name], slots = self.move(
-                weight, gradients[name], tuple(slot[name] for slot in old), *worked_out[key]
-            )
-            for slot, value in zip(new, slots, strict=True):
-                slot[name] = value
-        return weights, kept | dict(zip(names, new, strict=True))
-
-
-class Joint(Rule):
-    """A rule in which all tensors of a lane hang together: its update takes sums over all of them.
-
-    A subclass gives `start` and `advance`, in which parameters, gradients and slots are dicts by name; a lane that is
-    one tensor is made such a dict here. Scalars of a lane are kept in double precision; `like` brings one to a
-    tensor's.
-    """
-
-    @abstractmethod
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The state before the first update."""
-
-    @abstractmethod
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """The weights and state after one update, with the rate of each tensor."""
-
-    def init(self, params: Params) -> State:
-        """The state before the first update."""
-        return self.start(params if isinstance(params, dict) else {"": params})
-
-    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update at rate `lr`, a number or one per name."""
+        begin = self.begin()
+        others = [grads, *(value for name, value in state.items() if name not in begin)]
+        if any(isinstance(other, dict) is not isinstance(params, dict) for other in others):
+            raise InputError("`params`, `grads` and `state` must have one form, got a dict beside a tensor")
         if isinstance(params, dict):
             rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(params, lr)
-            return self.advance(_mapping(grads), state, params, rates, **extra)
-        assert not isinstance(lr, Mapping)
-        weights, kept = self.advance({"": _tensor(grads)}, state, {"": params}, {"": lr}, **extra)
-        return weights[""], kept
+            return self._updated(grads, state, params, rates, extra)
+        named = {name: value if name in begin else {"": value} for name, value in state.items()}
+        weights, after = self._updated({"": grads}, named, {"": params}, {"": lr}, extra)
+        return weights[""], {name: value[""] if isinstance(value, dict) else value for name, value in after.items()}
+
+    def _updated(
+        self, grads: Any, state: Any, params: Any, rates: Any, extra: "dict[str, Scalar]"
+    ) -> "tuple[dict[str, Tensor], State]":
+        """The same, of dicts."""
+        begin, each = self.begin(), self.each()
+        slots = {name: value for name, value in state.items() if name not in begin and name not in each}
+        numbers = {name: Numbers(weight=weight, grad=grads[name]) for name, weight in params.items()}
+        for slot, values in slots.items():
+            for name, value in values.items():
+                numbers[name][slot] = value
+        lane = {name: state[name] for name in begin}
+        lane |= {name: in_row(state[name][own] for own in params) for name in each}
+        after: dict[str, Any] = self.advance(Fresh(numbers, rates), lane, **extra)
+        after |= {name: dict(zip(params, after[name].unbind(), strict=True)) for name in each}
+        after |= {slot: {name: numbers[name][slot] for name in values} for slot, values in slots.items()}
+        return {name: own["weight"] for name, own in numbers.items()}, {name: after[name] for name in state}
 
 
-def total(values: "Iterable[Tensor]") -> "Tensor":
-    """The sum of scalars of several tensors, in double precision."""
+class Elementwise(Walked):
+    """A rule whose update of a weight needs that weight, its gradient and its own slots of state only.
+
+    A subclass says which slots it keeps and how one tensor moves.
+    """
+
+    counts_steps: ClassVar[bool] = False
+
+    @abstractmethod
+    def slots(self) -> Mapping[str, float]:
+        """The names of the numbers kept for each weight, with the value they start from."""
+
+    @abstractmethod
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The weights and slots of one tensor after the update."""
+
+    def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
+        """The scalars that `move` gets, worked out once for all tensors; `step` counts from 1."""
+        return (lr,)
+
+    def begin(self) -> dict[str, Any]:
+        """The step, where it is counted."""
+        return {"step": 0.0} if self.counts_steps else {}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The step after one update, in which each tensor moves by itself."""
+        after = {name: value + 1 for name, value in lane.items()}
+        step = after.get("step", 0.0)
+        walk.move(self.move, lambda lr: self.coefficients(lr, step), after)
+        return after
+
+
+def in_row(values: "Iterable[Tensor]") -> "Tensor":
+    """Numbers of several tensors in a row."""
     import torch
 
-    return torch.stack([value.double() for value in values]).sum()
-
-
-def dot(one: "Tensor", other: "Tensor") -> "Tensor":
-    """The sum of the products of two tensors' numbers, in double precision."""
-    return (one * other).sum().double()
-
-
-def scalar(value: float, params: "dict[str, Tensor]") -> "Tensor":
-    """A scalar of a lane, in double precision, where its weights are."""
-    import torch
-
-    device = next(iter(params.values())).device if params else None
-    return torch.full((), value, dtype=torch.float64, device=device)
-
-
-def filled(value: float, params: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """A slot that starts from one value at every weight."""
-    import torch
-
-    return {name: torch.full_like(weight, value) for name, weight in params.items()}
-
-
-def like(value: Scalar, tensor: "Tensor") -> Scalar:
-    """A scalar in the precision of a tensor, so that it does not raise that of the tensor."""
-    return value if isinstance(value, int | float) else value.to(tensor.dtype)
-
-
-def _tensor(value: Params) -> "Tensor":
-    if isinstance(value, dict):
-        raise InputError("`params`, `grads` and `state` must have one form, got a dict beside a tensor")
-    return value
-
-
-def _mapping(value: Params) -> "dict[str, Tensor]":
-    if not isinstance(value, dict):
-        raise InputError("`params`, `grads` and `state` must have one form, got a tensor beside a dict")
-    return value
-
-
-def _cast(values: tuple[Scalar, ...], dtype: "torch.dtype") -> tuple[Scalar, ...]:
-    # A rate or bias correction in float64 must not turn float32 weights into float64 ones (vmap and weights without
-    # dimensions would promote).
-    return tuple(value if isinstance(value, int | float) else value.to(dtype) for value in values)
+    return torch.stack(list(values))
 
 
 def settle(rule: Rule, *, shares: str = "", positive: str = "", not_negative: str = "") -> None:

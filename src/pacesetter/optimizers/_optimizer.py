@@ -6,7 +6,7 @@ Here torch is imported at once: whoever holds parameters has it.
 import inspect
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
@@ -16,7 +16,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Rule
+from pacesetter.optimizers._base import Rule, Walked, in_row
+from pacesetter.optimizers._in_place import InPlace, Layout
 
 __all__ = ["RuleOptimizer", "made"]
 
@@ -62,7 +63,10 @@ class RuleOptimizer(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], rule: Rule, lr: float) -> None:
+        if not isinstance(rule, Walked):
+            raise InputError(f"`rule` must be a rule of ours, got rule={rule}: call its to_torch(params, lr)")
         self.rule = rule
+        self._layout: Layout | None = None
         self.shared: dict[str, torch.Tensor] = {}
         self._by_weight: set[str] = set()
         self._evaluating = False
@@ -110,21 +114,22 @@ class RuleOptimizer(Optimizer):
         params = {name: p for name, p in names.items() if p.grad is not None}
         if not params:
             return loss
-        grads: Named = {}
         for name, p in params.items():
             assert p.grad is not None
             if p.grad.is_sparse:
                 raise InputError(f"`grad` must be dense for `{self.rule}`, got a sparse one of parameter {name}")
-            grads[name] = p.grad
-        moved, state = self.rule.update(grads, self._state_of(params), params, self._rates(params), **extra)
-        assert isinstance(moved, dict)
-        torch._foreach_copy_(list(params.values()), [moved[name] for name in params])
-        for slot, value in state.items():
-            if isinstance(value, dict):
-                for name, own in value.items():
-                    self.state[params[name]][slot] = own
-            else:
-                self.shared[slot] = value
+        states = {name: self.state[p] for name, p in params.items()}
+        if not all(states.values()):
+            self._begin({name: p for name, p in params.items() if not states[name]})
+        if self._layout is None or not self._layout.holds(params, states):
+            self._layout = Layout(self.rule, params, states)
+        each = {slot: in_row(state[slot] for state in states.values()) for slot in self.rule.each()}
+        walk = InPlace(self._layout.pieces, self._rates(params))
+        after = self.rule.advance(walk, self.shared | each, **extra)
+        for slot in each:
+            for state, value in zip(states.values(), after.pop(slot).unbind(), strict=True):
+                state[slot] = value
+        self.shared = after
         return loss
 
     def effective_lr(self) -> list[float]:
@@ -140,26 +145,29 @@ class RuleOptimizer(Optimizer):
         """All parameters, called after group and place."""
         return {f"{g}.{i}": p for g, group in enumerate(self.param_groups) for i, p in enumerate(group["params"])}
 
-    def _rates(self, params: Named) -> float | Mapping[str, Any]:
-        rates = [group["lr"] for group in self.param_groups]
-        if all(rate is rates[0] or rate == rates[0] for rate in rates):
-            one: float = rates[0]
-            return one
+    def _rates(self, params: Named) -> dict[str, Any]:
+        rates: list[Any] = []
+        for group in self.param_groups:
+            lr = group["lr"]
+            rates.append(next((rate for rate in rates if rate is lr or rate == lr), lr))
+        if all(rate is rates[0] for rate in rates):
+            return dict.fromkeys(params, rates[0])
         return {name: rates[int(name.partition(".")[0])] for name in params}
 
+    def _begin(self, params: Named) -> None:
+        """These parameters, which had no gradient before, get their state."""
+        for slot, value in self.rule.init(params).items():
+            if isinstance(value, dict):
+                self._by_weight.add(slot)
+                for name, own in value.items():
+                    self.state[params[name]][slot] = own
+            else:
+                self.shared.setdefault(slot, value)
+        for p in params.values():
+            self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
+
     def _state_of(self, params: Named) -> dict[str, Any]:
-        """The rule's state of these parameters; those that had no gradient before begin now."""
-        new = {name: p for name, p in params.items() if not self.state[p]}
-        if new:
-            for slot, value in self.rule.init(new).items():
-                if isinstance(value, dict):
-                    self._by_weight.add(slot)
-                    for name, own in value.items():
-                        self.state[params[name]][slot] = own
-                else:
-                    self.shared.setdefault(slot, value)
-            for p in new.values():
-                self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
+        """The rule's state of these parameters."""
         slots = self._by_weight
         # A rule may keep a slot for some weights only.
         by_weight = {
@@ -195,7 +203,7 @@ class RuleOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # For copies and pickles; torch's own would leave out all that it does not know.
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in _OWN}}
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in _OWN}, "_layout": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -220,7 +228,7 @@ class RuleOptimizer(Optimizer):
                 raise InputError(f"`state_dict` must have {len(group['params'])} parameters in group {place}, {got}")
         kept = {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
         super().load_state_dict(kept)
-        # torch brought floating state to the precision of the weights; what a rule keeps in another one is taken anew.
+        # torch brought floating state to the precision of the weights, and did not copy what needed no change.
         self.shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
         self._by_weight = set(state_dict["slots"])
         params = self._names()
@@ -228,9 +236,8 @@ class RuleOptimizer(Optimizer):
         saved = dict(zip(params, (i for group in state_dict["param_groups"] for i in group["params"]), strict=True))
         for name, p in params.items():
             for slot in self._by_weight & set(self.state[p]):
-                form = forms[slot][name]
-                if form.dtype != p.dtype:
-                    self.state[p][slot] = state_dict["state"][saved[name]][slot].to(p.device, form.dtype, copy=True)
+                own = state_dict["state"][saved[name]][slot]
+                self.state[p][slot] = own.to(p.device, forms[slot][name].dtype, copy=True)
 
 
 _OWN = ("rule", "shared", "_by_weight", "_evaluating")

@@ -1,12 +1,10 @@
 """Adadelta (Zeiler 2012)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["adadelta"]
 
@@ -45,17 +43,14 @@ class adadelta(Elementwise):
         """The mean squares of gradients and of moves."""
         return {"square": 0.0, "moves": 0.0}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (lr,) = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
-        square = (slots[0] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        step = (slots[1] + self.eps).sqrt() / (square + self.eps).sqrt() * grad
-        moves = (slots[1] * self.beta2).addcmul(step, step, value=1 - self.beta2)
-        return weight - lr * step, (square, moves)
+        grad = t.pulled(self.weight_decay)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        step = (t["moves"] + self.eps).sqrt() / (square + self.eps).sqrt() * grad
+        moves = t.blend("moves", self.beta2, step, step, 1 - self.beta2)
+        return {"weight": t.less("weight", step, lr), "square": square, "moves": moves}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adadelta`."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Scalar, State, like, scalar, settle
+from pacesetter.optimizers._base import Walked, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ __all__ = ["adafactor"]
 
 @final
 @dataclass(frozen=True)
-class adafactor(Joint):
+class adafactor(Walked):
     """Adafactor: w <- w - a * u / max(1, rms(u) / clip), u = g / sqrt(v), a = max(eps, rms(w)) * min(lr, 1 / sqrt(t)).
 
     v is a mean of g^2 with memory 1 - t^beta2_decay. Of a tensor with two axes or more only the means over its last and
@@ -51,49 +52,51 @@ class adafactor(Joint):
             raise InputError(f"`beta2_decay` must be a finite number of at most 0, got beta2_decay={decay!r}")
         object.__setattr__(self, "beta2_decay", float(decay))
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """Mean squares of rows and columns, of all numbers where there is one axis or none, and the step."""
-        factored = {name: w for name, w in params.items() if w.dim() > 1}
-        return {
-            "step": scalar(0.0, params),
-            "rows": {name: w.new_zeros((*w.shape[:-1], 1)) for name, w in factored.items()},
-            "columns": {name: w.new_zeros((*w.shape[:-2], 1, w.shape[-1])) for name, w in factored.items()},
-            "square": {name: w.new_zeros(w.shape) for name, w in params.items() if w.dim() <= 1},
-        }
+    def begin(self) -> dict[str, Any]:
+        """The step."""
+        return {"step": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def kept(self, weight: "Tensor") -> "dict[str, Tensor]":
+        """Mean squares of rows and columns, of all numbers where there is one axis or none."""
+        if weight.dim() <= 1:
+            return {"square": weight.new_zeros(weight.shape)}
+        rows, columns = (*weight.shape[:-1], 1), (*weight.shape[:-2], 1, weight.shape[-1])
+        return {"rows": weight.new_zeros(rows), "columns": weight.new_zeros(columns)}
+
+    def whole(self, weight: "Tensor") -> bool:
+        """All tensors."""
+        return True
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The step after one update."""
         import torch
 
-        step = state["step"] + 1
-        new: dict[str, dict[str, Tensor]] = {"rows": {}, "columns": {}, "square": {}}
-        moved = {}
-        for name, weight in params.items():
-            grad, tiny = grads[name], torch.finfo(weight.dtype).eps
-            fresh = like(step**self.beta2_decay, weight)
-            if grad.dim() > 1:
-                rows = state["rows"][name].lerp((grad * grad).mean(-1, keepdim=True), fresh)
-                columns = state["columns"][name].lerp((grad * grad).mean(-2, keepdim=True), fresh)
-                square = (rows @ columns) / rows.mean(-2, keepdim=True).clamp(min=tiny)
-                new["rows"][name], new["columns"][name] = rows, columns
-            else:
-                square = new["square"][name] = state["square"][name].lerp(grad * grad, fresh)
-            update = square.clamp(min=tiny * tiny).rsqrt() * grad
-            root = weight.numel() ** 0.5
-            rate = torch.minimum(torch.as_tensor(lr[name], dtype=torch.float64), step**-0.5)
-            size = torch.clamp(torch.linalg.vector_norm(weight).double() / root, min=self.eps) * rate
-            clipped = torch.clamp(torch.linalg.vector_norm(update).double() / (root * self.clip), min=1.0)
-            kept = weight - like(lr[name], weight) * self.weight_decay * weight if self.weight_decay else weight
-            moved[name] = kept - like(size / clipped, weight) * update
-        kept_state: State = {"step": step, **new}
-        return moved, kept_state
+        step = lane["step"] + 1
+
+        def coefficients(lr: Any) -> tuple[Any, ...]:
+            return lr, torch.minimum(torch.as_tensor(lr, dtype=torch.float64), step**-0.5), step**self.beta2_decay
+
+        walk.move(self._moved, coefficients, {"step": step})
+        return {"step": step}
+
+    def _moved(self, t: Numbers, lr: Any, rate: Any, fresh: Any) -> New:
+        import torch
+
+        weight, grad = t["weight"], t["grad"]
+        tiny = torch.finfo(weight.dtype).eps
+        new: New = {}
+        if grad.dim() > 1:
+            new["rows"] = rows = t["rows"].lerp((grad * grad).mean(-1, keepdim=True), fresh)
+            new["columns"] = t["columns"].lerp((grad * grad).mean(-2, keepdim=True), fresh)
+            square = (rows @ new["columns"]) / rows.mean(-2, keepdim=True).clamp(min=tiny)
+        else:
+            new["square"] = square = t["square"].lerp(grad * grad, fresh)
+        update = square.clamp(min=tiny * tiny).rsqrt() * grad
+        root = weight.numel() ** 0.5
+        size = torch.clamp(torch.linalg.vector_norm(weight).double() / root, min=self.eps) * rate
+        clipped = torch.clamp(torch.linalg.vector_norm(update).double() / (root * self.clip), min=1.0)
+        kept = weight - lr * self.weight_decay * weight if self.weight_decay else weight
+        return {"weight": kept - cast(size / clipped, weight.dtype) * update, **new}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adafactor`."""

@@ -1,12 +1,10 @@
 """AdaGrad (Duchi, Hazan and Singer 2011)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["adagrad"]
 
@@ -44,15 +42,12 @@ class adagrad(Elementwise):
         """The sum of squared gradients."""
         return {"sum": self.initial_accumulator}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (lr,) = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
-        total = slots[0].addcmul(grad, grad)
-        return weight.addcdiv(lr * grad, total.sqrt() + self.eps, value=-1), (total,)
+        grad = t.pulled(self.weight_decay)
+        total = t["sum"].addcmul(grad, grad)
+        return {"weight": t.less_ratio("weight", lr * grad, total.sqrt() + self.eps), "sum": total}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adagrad`."""

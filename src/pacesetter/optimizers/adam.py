@@ -1,12 +1,10 @@
 """Adam (Kingma and Ba 2015), with L2 regularization in the gradient."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["adam"]
 
@@ -56,30 +54,29 @@ class adam(Elementwise):
         return {"mean": 0.0, "square": 0.0} | ({"largest": 0.0} if self.amsgrad else {})
 
     def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
-        """The step size and the eps in force, with the bias corrections worked in; what the first square has more."""
+        """The step size and the eps in force, with the bias corrections worked in; the share of the new square."""
         found = corrected(lr, step, self.beta1, self.beta2, self.eps)
         if not self.gi_start:
             return found
         import torch
 
-        first = torch.as_tensor(step) == 1
-        return (*found, first.double() * self.beta2)  # a bool times a number would be in single precision
+        step = torch.as_tensor(step, dtype=torch.float64)
+        return (*found, torch.where(step == 1, 1.0, torch.full_like(step, 1 - self.beta2)))
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         size, eps = coefficients[:2]
-        mean = slots[0].lerp(grad, 1 - self.beta1)
-        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
+        grad = t.pulled(self.weight_decay)
+        new = {"mean": t.lerp("mean", grad, 1 - self.beta1)}
         if self.gi_start:
-            square = square.addcmul(coefficients[2] * grad, grad)
-        if not self.amsgrad:
-            return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
-        largest = slots[2].maximum(square)
-        return weight.addcdiv(size * mean, largest.sqrt() + eps, value=-1), (mean, square, largest)
+            new["square"] = t.lerp("square", grad * grad, coefficients[2])
+        else:
+            new["square"] = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        spread = new["square"]
+        if self.amsgrad:
+            new["largest"] = spread = t["largest"].maximum(spread)
+        new["weight"] = t.less_ratio("weight", size * new["mean"], spread.sqrt() + eps)
+        return new
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]] | None:
         """`torch.optim.Adam`; torch has no other start."""

@@ -1,12 +1,10 @@
 """Adamax (Kingma and Ba 2015): Adam with the largest gradient in the place of the root mean square."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["adamax"]
 
@@ -51,16 +49,13 @@ class adamax(Elementwise):
         """The rate with the bias correction of the mean worked in."""
         return (lr / (1 - self.beta1**step),)
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (size,) = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
-        mean = slots[0].lerp(grad, 1 - self.beta1)
-        largest = (slots[1] * self.beta2).maximum(grad.abs() + self.eps)
-        return weight.addcdiv(size * mean, largest, value=-1), (mean, largest)
+        grad = t.pulled(self.weight_decay)
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        largest = (t["largest"] * self.beta2).maximum(grad.abs() + self.eps)
+        return {"weight": t.less_ratio("weight", size * mean, largest), "mean": mean, "largest": largest}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adamax`."""

@@ -1,13 +1,11 @@
 """AdamW (Loshchilov and Hutter 2019): Adam with the weight decay outside of the gradient."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 from pacesetter.optimizers.adam import corrected
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["adamw"]
 
@@ -51,16 +49,14 @@ class adamw(Elementwise):
         """The step size and eps in force, and the share of each weight that stays."""
         return (*corrected(lr, step, self.beta1, self.beta2, self.eps), 1 - lr * self.weight_decay)
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         size, eps, stays = coefficients
-        mean = slots[0].lerp(grad, 1 - self.beta1)
-        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
+        mean = t.lerp("mean", t["grad"], 1 - self.beta1)
+        square = t.blend("square", self.beta2, t["grad"], t["grad"], 1 - self.beta2)
         if self.weight_decay:
-            weight = weight * stays
-        return weight.addcdiv(size * mean, square.sqrt() + eps, value=-1), (mean, square)
+            t = t.having(weight=t.scaled("weight", stays))
+        return {"weight": t.less_ratio("weight", size * mean, square.sqrt() + eps), "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.AdamW`."""

@@ -1,9 +1,11 @@
 """D-Adaptation (Defazio and Mishchenko 2023): SGD and Adam at a rate that they estimate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Joint, Scalar, State, dot, filled, like, scalar, settle, settle_switch, total
+from pacesetter.optimizers._base import State, Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +17,7 @@ UNIT = "a multiple of the rate that it estimates; 1 is its authors' advice"
 
 @final
 @dataclass(frozen=True)
-class dadapt_sgd(Joint):
+class dadapt_sgd(Walked):
     """D-Adaptation of SGD: z = x0 - s and x <- momentum * x + (1 - momentum) * z, s the sum of dlr * g.
 
     dlr = d * lr / ||g_0||; num <- num + dlr * <g, s> before s <- s + dlr * g; d <- max(d, 2 * num / ||s||), an estimate
@@ -47,57 +49,38 @@ class dadapt_sgd(Joint):
     def __post_init__(self) -> None:
         settle(self, shares="momentum", positive="d0", not_negative="weight_decay")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The start and the sum of steps; the estimate, the rate at lr=1, the numerator, the first gradient's norm."""
-        return {
-            "d": scalar(self.d0, params),
-            "used": scalar(0.0, params),
-            "numerator": scalar(0.0, params),
-            "first": scalar(0.0, params),
-            "start": {name: weight.clone() for name, weight in params.items()},
-            "sum": filled(0.0, params),
-        }
+    def slots(self) -> Mapping[str, float | None]:
+        """The start and the sum of steps."""
+        return {"start": None, "sum": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def begin(self) -> dict[str, Any]:
+        """The estimate, the rate at lr=1, the numerator, the first gradient's norm."""
+        return {"d": self.d0, "used": 0.0, "numerator": 0.0, "first": 0.0}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
         import torch
 
-        norm = total(dot(grad, grad) for grad in grads.values()).sqrt()
-        first = torch.where(state["first"] > 0, state["first"], norm)
-        used = torch.where(first > 0, state["d"] / torch.where(first > 0, first, 1.0), 0.0)
+        (squares,) = walk.see(lambda t: ({}, [(t["grad"], t["grad"])]))
+        first = torch.where(lane["first"] > 0, lane["first"], squares.sqrt())
+        used = torch.where(first > 0, lane["d"] / torch.where(first > 0, first, 1.0), 0.0)
         if self.weight_decay:
-            grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
-        numerator = state["numerator"] + total(
-            used * lr[name] * dot(grad, state["sum"][name]) for name, grad in grads.items()
-        )
-        summed = {name: state["sum"][name] + like(used * lr[name], grad) * grad for name, grad in grads.items()}
-        size = total(dot(one, one) for one in summed.values()).sqrt()
+            walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
+        gains, squares = walk.see(self._seen, lambda lr: (used * lr,), counts=lambda lr: (used * lr, 1.0))
+        numerator, size = lane["numerator"] + gains, squares.sqrt()
         known = size > 0
-        found = torch.where(known, 2 * numerator / torch.where(known, size, 1.0), state["d"])
-        moved = {
-            name: torch.where(
-                known,
-                self.momentum * weight + (1 - self.momentum) * (state["start"][name] - summed[name]),
-                weight,
-            )
-            for name, weight in params.items()
-        }
-        kept: State = {
-            "d": torch.maximum(state["d"], found),
-            "used": used,
-            "numerator": numerator,
-            "first": first,
-            "start": state["start"],
-            "sum": summed,
-        }
-        return moved, kept
+        found = torch.where(known, 2 * numerator / torch.where(known, size, 1.0), lane["d"])
+        after = {"d": torch.maximum(lane["d"], found), "used": used, "numerator": numerator, "first": first}
+        share = known.double() * (1 - self.momentum)
+        walk.move(
+            lambda t, share: {"weight": t.lerp("weight", t["start"] - t["sum"], share)}, lambda lr: (share,), after
+        )
+        return after
+
+    @staticmethod
+    def _seen(t: Numbers, rate: Any) -> "tuple[New, list[Term]]":
+        summed = t["sum"].addcmul(t["grad"], rate)  # the old is asked for after it
+        return {"sum": summed}, [(t["grad"], t["sum"]), (summed, summed)]
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate times lr, over the norm of the first gradient."""
@@ -108,7 +91,7 @@ class dadapt_sgd(Joint):
 
 @final
 @dataclass(frozen=True)
-class dadapt_adam(Joint):
+class dadapt_adam(Walked):
     """D-Adaptation of Adam: x <- x - m / (sqrt(v) + eps), with the rate dlr = d * lr inside m.
 
     With v from before the update: num' = sum of dlr * <g, s / (sqrt(v) + eps)>; m <- beta1 * m + (1 - beta1) * dlr * g;
@@ -149,62 +132,48 @@ class dadapt_adam(Joint):
         settle_switch(self, "bias_correction")
         settle_switch(self, "decoupled")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The moments and the weighted sum of steps; the step, the estimate, the rate at lr=1 and the numerator."""
-        return {
-            "step": scalar(0.0, params),
-            "d": scalar(self.d0, params),
-            "used": scalar(0.0, params),
-            "numerator": scalar(0.0, params),
-            "mean": filled(0.0, params),
-            "square": filled(0.0, params),
-            "sum": filled(0.0, params),
-        }
+    def slots(self) -> Mapping[str, float | None]:
+        """The moments and the weighted sum of steps."""
+        return {"mean": 0.0, "square": 0.0, "sum": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def begin(self) -> dict[str, Any]:
+        """The step, the estimate, the rate at lr=1 and the numerator."""
+        return {"step": 0.0, "d": self.d0, "used": 0.0, "numerator": 0.0}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
         import torch
 
-        step, root = state["step"] + 1, self.beta2**0.5
+        step, root = lane["step"] + 1, self.beta2**0.5
         corrected = (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step) if self.bias_correction else 1.0
-        used = state["d"] * corrected
+        used = lane["d"] * corrected
         if self.weight_decay and not self.decoupled:
-            grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
-        gains, mean, square, summed = [], {}, {}, {}
-        for name, grad in grads.items():
-            rate = used * lr[name]
-            scale = state["square"][name].sqrt() + self.eps
-            gains.append(rate * dot(grad, state["sum"][name] / scale))
-            mean[name] = self.beta1 * state["mean"][name] + like((1 - self.beta1) * rate, grad) * grad
-            square[name] = (self.beta2 * state["square"][name]).addcmul(grad, grad, value=1 - self.beta2)
-            summed[name] = root * state["sum"][name] + like((1 - root) * rate, grad) * grad
-        numerator = root * state["numerator"] + (1 - root) * total(gains)
-        size = total(one.abs().sum() for one in summed.values())
+            walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
+        gains, size = walk.see(
+            self._seen,
+            lambda lr: ((1 - self.beta1) * used * lr, (1 - root) * used * lr),
+            counts=lambda lr: (used * lr, 1.0),
+        )
+        numerator = root * lane["numerator"] + (1 - root) * gains
         known = size > 0
-        found = torch.where(known, numerator / ((1 - root) * torch.where(known, size, 1.0)), state["d"])
-        moved = {}
-        for name, weight in params.items():
-            kept = weight
-            if self.weight_decay and self.decoupled:
-                kept = weight - like(self.weight_decay * used * lr[name], weight) * weight
-            moved[name] = kept.addcdiv(mean[name], square[name].sqrt() + self.eps, value=-1)
-        new: State = {
-            "step": step,
-            "d": torch.maximum(state["d"], found),
-            "used": used,
-            "numerator": numerator,
-            "mean": mean,
-            "square": square,
-            "sum": summed,
+        found = torch.where(known, numerator / ((1 - root) * torch.where(known, size, 1.0)), lane["d"])
+        after = {"step": step, "d": torch.maximum(lane["d"], found), "used": used, "numerator": numerator}
+        walk.move(self._moved, lambda lr: (1 - self.weight_decay * used * lr,), after)
+        return after
+
+    def _seen(self, t: Numbers, fresh: Any, share: Any) -> "tuple[New, list[Term]]":
+        grad, step = t["grad"], t["sum"] / (t["square"].sqrt() + self.eps)
+        new = {
+            "mean": t.blend("mean", self.beta1, grad, fresh),
+            "square": t.blend("square", self.beta2, grad, grad, 1 - self.beta2),
+            "sum": t.blend("sum", self.beta2**0.5, grad, share),
         }
-        return moved, new
+        return new, [(grad, step), new["sum"]]
+
+    def _moved(self, t: Numbers, stays: Any) -> New:
+        if self.weight_decay and self.decoupled:
+            t = t.having(weight=t.scaled("weight", stays))
+        return {"weight": t.less_ratio("weight", t["mean"], t["square"].sqrt() + self.eps)}
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate times lr."""

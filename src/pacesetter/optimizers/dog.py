@@ -1,12 +1,12 @@
 """DoG and its layer-wise form (Ivgi, Hinder and Carmon 2023): distance over gradients."""
 
-from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Params, Scalar, State, dot, like, scalar, settle, settle_switch, total
+from pacesetter.optimizers._base import Params, State, Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ GAMMA = 8.0
 """Of the polynomial-decay average: the published value."""
 
 
-class _Distances(Joint):
+class _Distances(Walked):
     """x <- x - lr * r / sqrt(G) * g, r the greatest distance from the start so far, G the sum of squared gradients.
 
     A subclass says over which tensors r and G are taken.
@@ -39,69 +39,41 @@ class _Distances(Joint):
         if self.reps_rel > 1:
             raise InputError(f"`reps_rel` must be at most 1, got reps_rel={self.reps_rel:g}: it is a small share")
 
-    @abstractmethod
-    def _distances(self, params: "dict[str, Tensor]") -> State:
-        """The r and G before the first update: 0."""
+    def slots(self) -> Mapping[str, float | None]:
+        """The start; with `average` also the average."""
+        return {"start": None, "average": None} if self.average else {"start": None}
 
-    @abstractmethod
-    def _ratios(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
-    ) -> "tuple[dict[str, Tensor], State]":
-        """The r / sqrt(G) of each tensor, and r and G."""
+    def begin(self) -> dict[str, Any]:
+        """The step and the rate at lr=1."""
+        return {"step": 0.0, "used": 0.0}
 
-    def _further(
-        self, distance: Any, gradients: Any, names: "Iterable[str]", grads: Any, start: Any, params: Any
-    ) -> "tuple[Tensor, Tensor]":
-        """The r and G over the tensors of these names."""
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update; r and G are one number, or one for each tensor in a row."""
         import torch
 
-        size = total(dot(params[name], params[name]) for name in names).sqrt()
-        way = total((params[name] - start[name]).square().sum() for name in names).sqrt()
-        first = gradients == 0  # where no gradient has been seen: eps is above 0
-        distance = torch.where(first, self.reps_rel * (1 + size), torch.maximum(distance, way))
-        gradients = torch.where(first, self.eps, gradients) + total(dot(grads[name], grads[name]) for name in names)
-        return distance, gradients
-
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The start, r and G; the step and the rate at lr=1; with `average` also the average."""
-        state: State = {
-            "step": scalar(0.0, params),
-            "used": scalar(0.0, params),
-            "start": {name: weight.clone() for name, weight in params.items()},
-            **self._distances(params),
-        }
-        if self.average:
-            state["average"] = {name: weight.clone() for name, weight in params.items()}
-        return state
-
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
         if self.weight_decay:
-            grads = {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}
-        ratios, distances = self._ratios(grads, state, params)
-        moved = {name: weight - like(ratios[name] * lr[name], weight) * grads[name] for name, weight in params.items()}
-        step = state["step"] + 1
-        kept: State = {
-            "step": step,
-            "used": total(ratios.values()) / len(ratios),
-            "start": state["start"],
-            **distances,
-        }
-        if self.average:
-            # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
-            share = (1 + GAMMA) / (step + GAMMA)
-            kept["average"] = {
-                name: state["average"][name] + like(share, weight) * (weight - state["average"][name])
-                for name, weight in moved.items()
-            }
-        return moved, kept
+            walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
+        sizes, ways, squares = walk.see(self._seen, each=bool(self.each()))
+        first = lane["gradients"] == 0  # where no gradient has been seen: eps is above 0
+        farthest = torch.maximum(lane["distance"], ways.sqrt())
+        distance = torch.where(first, self.reps_rel * (1 + sizes.sqrt()), farthest)
+        gradients = torch.where(first, self.eps, lane["gradients"]) + squares
+        ratio, step = distance / gradients.sqrt(), lane["step"] + 1
+        after = {"step": step, "used": ratio.mean(), "distance": distance, "gradients": gradients}
+        # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
+        share = (1 + GAMMA) / (step + GAMMA)
+        walk.move(self._moved, lambda lr: (ratio * lr, share), after)
+        return after
+
+    @staticmethod
+    def _seen(t: Numbers) -> "tuple[New, list[Term]]":
+        weight, grad = t["weight"], t["grad"]
+        way = weight - t["start"]
+        return {}, [(weight, weight), (way, way), (grad, grad)]
+
+    def _moved(self, t: Numbers, rate: Any, share: Any) -> New:
+        weight = t.less("weight", t["grad"], rate)
+        return {"weight": weight, "average": t.lerp("average", weight, share)} if self.average else {"weight": weight}
 
     @property
     def averages(self) -> bool:
@@ -113,7 +85,7 @@ class _Distances(Joint):
         if not self.average:
             return params
         found: Any = state["average"]
-        averages: Params = {name: found[name] for name in params} if isinstance(params, dict) else found[""]
+        averages: Params = {name: found[name] for name in params} if isinstance(params, dict) else found
         return averages
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
@@ -152,17 +124,9 @@ class dog(_Distances):
     average: bool = True
     weight_decay: float = 0.0
 
-    def _distances(self, params: "dict[str, Tensor]") -> State:
-        return {"distance": scalar(0.0, params), "gradients": scalar(0.0, params)}
-
-    def _ratios(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
-    ) -> "tuple[dict[str, Tensor], State]":
-        distance, gradients = self._further(
-            state["distance"], state["gradients"], params, grads, state["start"], params
-        )
-        ratio = distance / gradients.sqrt()
-        return dict.fromkeys(params, ratio), {"distance": distance, "gradients": gradients}
+    def begin(self) -> dict[str, Any]:
+        """The r and G of the lane too."""
+        return {**super().begin(), "distance": 0.0, "gradients": 0.0}
 
 
 @final
@@ -181,16 +145,6 @@ class ldog(_Distances):
     average: bool = True
     weight_decay: float = 0.0
 
-    def _distances(self, params: "dict[str, Tensor]") -> State:
-        return {slot: {name: scalar(0.0, params) for name in params} for slot in ("distance", "gradients")}
-
-    def _ratios(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]"
-    ) -> "tuple[dict[str, Tensor], State]":
-        ratios, distance, gradients = {}, {}, {}
-        for name in params:
-            distance[name], gradients[name] = self._further(
-                state["distance"][name], state["gradients"][name], [name], grads, state["start"], params
-            )
-            ratios[name] = distance[name] / gradients[name].sqrt()
-        return ratios, {"distance": distance, "gradients": gradients}
+    def each(self) -> dict[str, float]:
+        """The r and G of each tensor."""
+        return {"distance": 0.0, "gradients": 0.0}

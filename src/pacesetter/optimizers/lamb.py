@@ -1,9 +1,11 @@
 """LAMB (You et al. 2020): Adam's step, as long as the weights of its tensor say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
+from pacesetter.optimizers._base import Walked, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
 from pacesetter.optimizers.adam import corrected
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ __all__ = ["lamb", "trust"]
 
 @final
 @dataclass(frozen=True)
-class lamb(Elementwise):
+class lamb(Walked):
     """LAMB: w <- w - lr * ||w|| / ||u|| * u, with u = m' / (sqrt(v') + eps) + weight_decay * w, for each tensor.
 
     m' and v' as in Adam. Where ||w|| or ||u|| is 0 the ratio is 1.
@@ -36,7 +38,6 @@ class lamb(Elementwise):
 
     adaptive: ClassVar[bool] = True
     unit: ClassVar[str] = "the share of its own length by which a tensor of weights moves at each step"
-    counts_steps: ClassVar[bool] = True
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -46,31 +47,37 @@ class lamb(Elementwise):
     def __post_init__(self) -> None:
         settle(self, shares="beta1 beta2", positive="eps", not_negative="weight_decay")
 
-    def slots(self) -> dict[str, float]:
+    def slots(self) -> Mapping[str, float | None]:
         """The running means of the gradient and of its square."""
         return {"mean": 0.0, "square": 0.0}
 
-    def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
-        """The rate, and the size and eps of Adam's step with the bias corrections worked in."""
-        return lr, *corrected(1.0, step, self.beta1, self.beta2, self.eps)
+    def begin(self) -> dict[str, Any]:
+        """The step."""
+        return {"step": 0.0}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
-        lr, size, eps = coefficients
-        mean = slots[0].lerp(grad, 1 - self.beta1)
-        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        step = size * mean / (square.sqrt() + eps)
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The step after one update."""
+        after = {"step": lane["step"] + 1}
+        # The size and eps of Adam's step with the bias corrections worked in.
+        size, eps = corrected(1.0, after["step"], self.beta1, self.beta2, self.eps)
+        weights, steps = walk.see(self._seen, lambda lr: (size, eps), each=True)
+        ratio = trust(weights, steps)
+        walk.move(lambda t, rate: {"weight": t.less("weight", t["step"], rate)}, lambda lr: (lr * ratio,), after)
+        return after
+
+    def _seen(self, t: Numbers, size: Any, eps: Any) -> "tuple[New, list[Term]]":
+        weight, grad = t["weight"], t["grad"]
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        step: Tensor = size * mean / (square.sqrt() + eps)
         if self.weight_decay:
             step = step.add(weight, alpha=self.weight_decay)
-        return weight - lr * trust(weight, step) * step, (mean, square)
+        return {"mean": mean, "square": square, "step": step}, [(weight, weight), (step, step)]
 
 
-def trust(weight: "Tensor", step: "Tensor", coefficient: float = 1.0) -> "Tensor":
-    """The `coefficient` times ||weight|| / ||step||, and 1 where either norm is 0."""
+def trust(weights: "Tensor", steps: "Tensor", coefficient: float = 1.0) -> "Tensor":
+    """The `coefficient` times ||weight|| / ||step|| from their squares, and 1 where either is 0."""
     import torch
 
-    size, length = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(step)
-    known = (size > 0) & (length > 0)
-    return torch.where(known, coefficient * size / torch.where(known, length, 1.0), 1.0)
+    known = (weights > 0) & (steps > 0)
+    return torch.where(known, coefficient * (weights / torch.where(known, steps, 1.0)).sqrt(), 1.0)

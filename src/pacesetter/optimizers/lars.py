@@ -1,9 +1,11 @@
 """LARS (You, Gitman and Ginsburg 2017): momentum, with a rate for each tensor from the size of its weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
+from pacesetter.optimizers._base import Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
 from pacesetter.optimizers.lamb import trust
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ __all__ = ["lars"]
 
 @final
 @dataclass(frozen=True)
-class lars(Elementwise):
+class lars(Walked):
     """LARS: w <- w - v, v <- momentum * v + lr * coefficient * ||w|| / ||u|| * u, with u = g + weight_decay * w.
 
     Where ||w|| or ||u|| is 0 the ratio is 1, without the coefficient. Each tensor has its own.
@@ -46,19 +48,20 @@ class lars(Elementwise):
         settle(self, shares="momentum", positive="coefficient", not_negative="weight_decay")
         settle_switch(self, "nesterov")
 
-    def slots(self) -> dict[str, float]:
+    def slots(self) -> Mapping[str, float | None]:
         """The velocity, which has the rate in it."""
         return {"velocity": 0.0}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
-        (lr,) = coefficients
-        step = grad.add(weight, alpha=self.weight_decay) if self.weight_decay else grad
-        step = lr * trust(weight, step, self.coefficient) * step
-        velocity = step.add(slots[0], alpha=self.momentum)
-        if self.nesterov:
-            step = step.add(velocity, alpha=self.momentum)
-            return weight - step, (velocity,)
-        return weight - velocity, (velocity,)
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """Nothing is kept of a lane."""
+        if self.weight_decay:
+            walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
+        weights, steps = walk.see(lambda t: ({}, [(t["weight"], t["weight"]), (t["grad"], t["grad"])]), each=True)
+        ratio = trust(weights, steps, self.coefficient)
+        walk.move(self._moved, lambda lr: (lr * ratio,), {})
+        return {}
+
+    def _moved(self, t: Numbers, rate: Any) -> New:
+        velocity = t.blend("velocity", self.momentum, t["grad"], rate)
+        move = (rate * t["grad"]).add(velocity, alpha=self.momentum) if self.nesterov else velocity
+        return {"weight": t.less("weight", move, 1.0), "velocity": velocity}

@@ -1,12 +1,10 @@
 """Lion (Chen et al. 2023): the sign of a mean gradient."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["lion"]
 
@@ -45,12 +43,11 @@ class lion(Elementwise):
         """The mean gradient."""
         return {"mean": 0.0}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (lr,) = coefficients
-        direction = slots[0].lerp(grad, 1 - self.beta1).sign()
+        grad = t["grad"]
+        direction = t["mean"].lerp(grad, 1 - self.beta1).sign()
         if self.weight_decay:
-            direction = direction.add(weight, alpha=self.weight_decay)
-        return weight - lr * direction, (slots[0].lerp(grad, 1 - self.beta2),)
+            direction = direction.add(t["weight"], alpha=self.weight_decay)
+        return {"weight": t.less("weight", direction, lr), "mean": t.lerp("mean", grad, 1 - self.beta2)}

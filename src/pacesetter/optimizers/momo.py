@@ -1,10 +1,12 @@
 """MoMo and MoMo-Adam (Schaipp et al. 2024): a model of the loss caps the step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Scalar, State, dot, filled, like, scalar, settle, settle_switch, total
+from pacesetter.optimizers._base import State, Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["momo", "momo_adam"]
 
 
-class _Model(Joint):
+class _Model(Walked):
     """A model of the loss from running means: its mean f, the mean gradient d, and the mean <g, x>.
 
     The step along d (or along d / D) goes as far as the model says that the loss falls to its lower bound, and lr at
@@ -33,16 +35,13 @@ class _Model(Joint):
             raise InputError(f"`lower_bound` must be a finite number, got lower_bound={bound!r}")
         object.__setattr__(self, "lower_bound", float(bound))
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The mean gradient; the step, the mean loss, the mean of <g, x>, the lower bound and the last step's size."""
-        return {
-            "step": scalar(0.0, params),
-            "loss": scalar(0.0, params),
-            "inner": scalar(0.0, params),
-            "mean": filled(0.0, params),
-            "bound": scalar(self.lower_bound, params),
-            "size": scalar(0.0, params),
-        }
+    def slots(self) -> Mapping[str, float | None]:
+        """The mean gradient."""
+        return {"mean": 0.0}
+
+    def begin(self) -> dict[str, Any]:
+        """The step, the mean loss, the mean of <g, x>, the lower bound and the last step's size."""
+        return {"step": 0.0, "loss": 0.0, "inner": 0.0, "bound": self.lower_bound, "size": 0.0}
 
     def _told(self, extra: Any) -> "Tensor":
         """The loss, in double precision."""
@@ -54,27 +53,16 @@ class _Model(Joint):
             )
         return torch.as_tensor(extra["loss"]).double()
 
-    def _moved(
-        self,
-        params: "dict[str, Tensor]",
-        directions: "dict[str, Tensor]",
-        state: Any,
-        told: "tuple[Any, Any, Any, Any]",
-        rho: Any,
-        lr: "dict[str, Scalar]",
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after their steps; the size of the step and the lower bound."""
-        # Worked out once for all tensors of one rate.
-        found = {id(rate): self._size(state, told, rho, rate) for rate in {id(r): r for r in lr.values()}.values()}
-        moved = {}
-        for name, weight in params.items():
-            size, _ = found[id(lr[name])]
-            moved[name] = weight - like(size, weight) * directions[name]
-            if self.weight_decay:
-                moved[name] = moved[name] / (1 + like(lr[name], weight) * self.weight_decay)
+    def _sizes(self, walk: Walk, lane: Any, told: "tuple[Any, Any, Any, Any]", rho: Any) -> "tuple[Any, Any]":
+        """The size of the step by the rate, and what of it is kept."""
+        found = {id(rate): self._size(lane, told, rho, rate) for rate in walk.rates}
         # Where groups have their own rates, the first one's stand for the lane.
         size, bound = next(iter(found.values()))
-        return moved, {"bound": bound, "size": size}
+        return lambda lr: (found[id(lr)][0], 1 + lr * self.weight_decay), {"bound": bound, "size": size}
+
+    def _less(self, t: Numbers, direction: "Tensor", size: Any, more: Any) -> New:
+        moved = t.less("weight", direction, size)
+        return {"weight": moved / more if self.weight_decay else moved}
 
     def _size(self, state: Any, told: "tuple[Any, Any, Any, Any]", rho: Any, rate: Any) -> "tuple[Any, Any]":
         """(step size, lower bound) of the model: told are the mean loss, <d, x>, the mean <g, x> and ||d||^2."""
@@ -142,39 +130,26 @@ class momo(_Model):
         settle_switch(self, "bias_correction")
         self._settle_bound()
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
         import torch
 
-        step, beta = state["step"] + 1, self.momentum
+        step, beta = lane["step"] + 1, self.momentum
+        # Without a correction the means start at the first values.
+        fresh = torch.where(step == 1, 1.0, torch.full_like(step, 1 - beta)) if not self.bias_correction else 1 - beta
         rho = 1 - beta**step if self.bias_correction else step * 0 + 1
-        told = self._told(extra)
-        product = total(dot(grads[name], params[name]) for name in params)
+        product, along, norm = walk.see(self._seen, lambda lr: (fresh,))
+        loss = lane["loss"].lerp(self._told(extra), fresh)
+        inner = lane["inner"].lerp(product, fresh)
+        sizes, found = self._sizes(walk, lane, (loss, along, inner, norm), rho)
+        after = {"step": step, "loss": loss, "inner": inner, **found}
+        walk.move(lambda t, size, more: self._less(t, t["mean"], size, more), sizes, after)
+        return after
 
-        def mean_of(old: Any, now: Any) -> Any:
-            # Without a correction the means start at the first values.
-            old = old if self.bias_correction else torch.where(step == 1, now, old)
-            return beta * old + (1 - beta) * now
-
-        loss, inner = mean_of(state["loss"], told), mean_of(state["inner"], product)
-        mean = {name: mean_of(state["mean"][name], grad) for name, grad in grads.items()}
-        along = total(dot(params[name], mean[name]) for name in params)
-        norm = total(dot(one, one) for one in mean.values())
-        moved, found = self._moved(params, mean, state, (loss, along, inner, norm), rho, lr)
-        kept: State = {
-            "step": step,
-            "loss": loss,
-            "inner": inner,
-            "mean": mean,
-        }
-        return moved, kept | found
+    @staticmethod
+    def _seen(t: Numbers, fresh: Any) -> "tuple[New, list[Term]]":
+        weight, mean = t["weight"], t.lerp("mean", t["grad"], fresh)
+        return {"mean": mean}, [(t["grad"], weight), (weight, mean), (mean, mean)]
 
 
 @final
@@ -215,36 +190,26 @@ class momo_adam(_Model):
         settle(self, shares="beta1 beta2", positive="eps", not_negative="weight_decay")
         self._settle_bound()
 
-    def start(self, params: "dict[str, Tensor]") -> State:
+    def slots(self) -> Mapping[str, float | None]:
         """That of the base, and the mean square."""
-        return {**super().start(params), "square": filled(0.0, params)}
+        return {**super().slots(), "square": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
-        step, beta = state["step"] + 1, self.beta1
-        rho = 1 - beta**step
-        mean, square, scaled = {}, {}, {}
-        for name, grad in grads.items():
-            mean[name] = beta * state["mean"][name] + (1 - beta) * grad
-            square[name] = (self.beta2 * state["square"][name]).addcmul(grad, grad, value=1 - self.beta2)
-            scale = (square[name] / like(1 - self.beta2**step, grad)).sqrt() + self.eps
-            scaled[name] = mean[name] / scale
-        loss = beta * state["loss"] + (1 - beta) * self._told(extra)
-        inner = beta * state["inner"] + (1 - beta) * total(dot(grads[name], params[name]) for name in params)
-        along = total(dot(params[name], mean[name]) for name in params)
-        norm = total(dot(mean[name], scaled[name]) for name in params)
-        moved, found = self._moved(params, scaled, state, (loss, along, inner, norm), rho, lr)
-        kept: State = {
-            "step": step,
-            "loss": loss,
-            "inner": inner,
-            "mean": mean,
-        }
-        return moved, {**kept, **found, "square": square}
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
+        step, fresh = lane["step"] + 1, 1 - self.beta1
+        # d / D from the mean square as it is: root * d / (sqrt(v) + root * eps).
+        root = (1 - self.beta2**step) ** 0.5
+        product, along, norm = walk.see(self._seen, lambda lr: (root, root * self.eps))
+        loss = lane["loss"].lerp(self._told(extra), fresh)
+        inner = lane["inner"].lerp(product, fresh)
+        sizes, found = self._sizes(walk, lane, (loss, along, inner, norm), 1 - self.beta1**step)
+        after = {"step": step, "loss": loss, "inner": inner, **found}
+        walk.move(lambda t, size, more: self._less(t, t["scaled"], size, more), sizes, after)
+        return after
+
+    def _seen(self, t: Numbers, root: Any, eps: Any) -> "tuple[New, list[Term]]":
+        weight, grad = t["weight"], t["grad"]
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        scaled = root * mean / (square.sqrt() + eps)
+        return {"mean": mean, "square": square, "scaled": scaled}, [(grad, weight), (weight, mean), (mean, scaled)]

@@ -1,10 +1,13 @@
 """Muon (Jordan 2024): momentum made orthogonal for matrices, AdamW for everything else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Scalar, State, filled, like, scalar, settle, settle_switch
+from pacesetter.optimizers._base import Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
+from pacesetter.optimizers.adam import corrected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +22,7 @@ TINY = 1e-7
 
 @final
 @dataclass(frozen=True)
-class muon(Joint):
+class muon(Walked):
     """Muon: matrices move by w <- (1 - lr * weight_decay) * w - lr * c * O(u), O(u) nearly the nearest orthogonal one.
 
     m <- momentum * m + (1 - momentum) * g, u = momentum * m + (1 - momentum) * g (with `nesterov`) or m; O is five
@@ -63,35 +66,40 @@ class muon(Joint):
         if self.adjust not in ("match_rms_adamw", "original"):
             raise InputError(f"`adjust` must be match_rms_adamw or original, got adjust={self.adjust!r}")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The mean gradient of all; of what is no matrix the mean square too; the step."""
-        rest = {name: weight for name, weight in params.items() if weight.dim() != 2}
-        return {"step": scalar(0.0, params), "mean": filled(0.0, params), "square": filled(0.0, rest)}
+    def slots(self) -> Mapping[str, float | None]:
+        """The mean gradient; of what is no matrix the mean square too."""
+        return {"mean": 0.0, "square": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
-        step = state["step"] + 1
-        moved, mean, square = {}, {}, {}
-        for name, weight in params.items():
-            grad, rate = grads[name], like(lr[name], weight)
-            kept = weight - rate * self.weight_decay * weight if self.weight_decay else weight
-            if weight.dim() == 2:
-                mean[name] = state["mean"][name].lerp(grad, 1 - self.momentum)
-                ahead = grad.lerp(mean[name], self.momentum) if self.nesterov else mean[name]
-                moved[name] = kept - rate * self._size(*weight.shape) * orthogonal(ahead)
-                continue
-            mean[name] = state["mean"][name].lerp(grad, 1 - self.beta1)
-            square[name] = (state["square"][name] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-            scale = (square[name] / like(1 - self.beta2**step, weight)).sqrt() + self.eps
-            moved[name] = kept - rate * (mean[name] / like(1 - self.beta1**step, weight)) / scale
-        return moved, {"step": step, "mean": mean, "square": square}
+    def begin(self) -> dict[str, Any]:
+        """The step."""
+        return {"step": 0.0}
+
+    def kept(self, weight: "Tensor") -> "dict[str, Tensor]":
+        """A matrix has no mean square."""
+        return {slot: value for slot, value in super().kept(weight).items() if slot == "mean" or weight.dim() != 2}
+
+    def whole(self, weight: "Tensor") -> bool:
+        """Matrices."""
+        return weight.dim() == 2
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The step after one update."""
+        after = {"step": lane["step"] + 1}
+        size, eps = corrected(1.0, after["step"], self.beta1, self.beta2, self.eps)
+        walk.move(self._moved, lambda lr: (lr, 1 - lr * self.weight_decay, lr * size, eps), after)
+        return after
+
+    def _moved(self, t: Numbers, rate: Any, stays: Any, size: Any, eps: Any) -> New:
+        grad, shape = t["grad"], t["weight"].shape
+        if self.weight_decay:
+            t = t.having(weight=t.scaled("weight", stays))
+        if len(shape) == 2:
+            mean = t.lerp("mean", grad, 1 - self.momentum)
+            ahead = grad.lerp(mean, self.momentum) if self.nesterov else mean
+            return {"weight": t.less("weight", orthogonal(ahead), rate * self._size(*shape)), "mean": mean}
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        return {"weight": t.less_ratio("weight", size * mean, square.sqrt() + eps), "mean": mean, "square": square}
 
     def _size(self, rows: int, columns: int) -> float:
         if self.adjust == "original":
@@ -109,5 +117,5 @@ def orthogonal(matrix: "Tensor") -> "Tensor":
     found = found / torch.linalg.vector_norm(found).clamp(min=TINY)
     for _ in range(ROUNDS):
         gram = found @ found.T
-        found = first * found + (second * gram + third * (gram @ gram)) @ found
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=second, alpha=third), found, beta=first)
     return found.T if tall else found

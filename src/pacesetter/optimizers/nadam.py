@@ -1,9 +1,11 @@
 """NAdam (Dozat 2016): Adam with Nesterov's look ahead."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Joint, Scalar, State, filled, like, scalar, settle
+from pacesetter.optimizers._base import Walked, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +15,7 @@ __all__ = ["nadam"]
 
 @final
 @dataclass(frozen=True)
-class nadam(Joint):
+class nadam(Walked):
     """NAdam: w <- w - lr * (a * g + b * m) / (sqrt(v') + eps), with m, v, v' as in Adam.
 
     The momentum warms up: mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2), and with P_t the product of mu_1 to mu_t
@@ -43,37 +45,31 @@ class nadam(Joint):
     def __post_init__(self) -> None:
         settle(self, shares="beta1 beta2", positive="eps", not_negative="momentum_decay weight_decay")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The moments; the step, and the product of momenta."""
-        return {
-            "step": scalar(0.0, params),
-            "product": scalar(1.0, params),
-            "mean": filled(0.0, params),
-            "square": filled(0.0, params),
-        }
+    def slots(self) -> Mapping[str, float | None]:
+        """The running means of the gradient and of its square."""
+        return {"mean": 0.0, "square": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
-        step = state["step"] + 1
-        now, after = (self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in (step, step + 1))
-        product = state["product"] * now
-        of_grad, of_mean = (1 - now) / (1 - product), after / (1 - product * after)
-        moved, mean, square = {}, {}, {}
-        for name, weight in params.items():
-            grad = grads[name] + self.weight_decay * weight if self.weight_decay else grads[name]
-            mean[name] = state["mean"][name].lerp(grad, 1 - self.beta1)
-            square[name] = (state["square"][name] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-            scale = (square[name] / like(1 - self.beta2**step, weight)).sqrt() + self.eps
-            ahead = like(of_grad, weight) * grad + like(of_mean, weight) * mean[name]
-            moved[name] = weight - like(lr[name], weight) * ahead / scale
-        return moved, {"step": step, "product": product, "mean": mean, "square": square}
+    def begin(self) -> dict[str, Any]:
+        """The step, and the product of momenta."""
+        return {"step": 0.0, "product": 1.0}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The step and the product after one update."""
+        step = lane["step"] + 1
+        now, next_one = (self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in (step, step + 1))
+        product = lane["product"] * now
+        root = (1 - self.beta2**step) ** 0.5
+        of_grad, of_mean = root * (1 - now) / (1 - product), root * next_one / (1 - product * next_one)
+        after = {"step": step, "product": product}
+        walk.move(self._moved, lambda lr: (lr * of_grad, lr * of_mean, root * self.eps), after)
+        return after
+
+    def _moved(self, t: Numbers, of_grad: Any, of_mean: Any, eps: Any) -> New:
+        grad = t.pulled(self.weight_decay)
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        ahead = (of_grad * grad).addcmul(mean, of_mean)
+        return {"weight": t.less_ratio("weight", ahead, square.sqrt() + eps), "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.NAdam`."""

@@ -1,9 +1,11 @@
 """Prodigy (Mishchenko and Defazio 2024): Adam at a rate that it estimates from the distance to the solution."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from pacesetter.optimizers._base import Joint, Scalar, State, dot, filled, like, scalar, settle, settle_switch, total
+from pacesetter.optimizers._base import State, Walked, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +15,7 @@ __all__ = ["prodigy"]
 
 @final
 @dataclass(frozen=True)
-class prodigy(Joint):
+class prodigy(Walked):
     """Prodigy: Adam's update at the rate d * lr, with d an estimate of the distance from the start to the solution.
 
     With d the estimate so far, x the weights, x0 those at the start, and dlr = d * lr:
@@ -58,64 +60,54 @@ class prodigy(Joint):
         settle_switch(self, "bias_correction")
         settle_switch(self, "safeguard_warmup")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """The start, moments and weighted sum of gradients; the step, estimate, rate at lr=1 and numerator."""
-        return {
-            "step": scalar(0.0, params),
-            "d": scalar(self.d0, params),
-            "used": scalar(0.0, params),
-            "numerator": scalar(0.0, params),
-            "start": {name: weight.clone() for name, weight in params.items()},
-            "mean": filled(0.0, params),
-            "square": filled(0.0, params),
-            "sum": filled(0.0, params),
-        }
+    def slots(self) -> Mapping[str, float | None]:
+        """The start, the moments and the weighted sum of gradients."""
+        return {"start": None, "mean": 0.0, "square": 0.0, "sum": 0.0}
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def begin(self) -> dict[str, Any]:
+        """The step, the estimate, the rate at lr=1 and the numerator."""
+        return {"step": 0.0, "d": self.d0, "used": 0.0, "numerator": 0.0}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
         import torch
 
-        d, step, beta3 = state["d"], state["step"] + 1, self.beta2**0.5
-        corrected = (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step) if self.bias_correction else 1.0
-        rates = {name: d * rate * corrected for name, rate in lr.items()}
-        gain = {name: d / self.d0 * rate for name, rate in rates.items()}
-        numerator = beta3 * state["numerator"] + total(
-            gain[name] * dot(grads[name], state["start"][name] - weight) for name, weight in params.items()
+        d, step, beta3 = lane["d"], lane["step"] + 1, self.beta2**0.5
+        used = d * self._corrected(step)
+        more = d / self.d0
+        gains, size = walk.see(
+            self._seen,
+            lambda lr: (
+                (1 - self.beta1) * d,
+                (1 - self.beta2) * d * d,
+                more * (d if self.safeguard_warmup else used * lr),
+            ),
+            counts=lambda lr: (more * used * lr, 1.0),
         )
-        mean, square, summed = {}, {}, {}
-        for name, grad in grads.items():
-            mean[name] = self.beta1 * state["mean"][name] + like((1 - self.beta1) * d, grad) * grad
-            square[name] = self.beta2 * state["square"][name] + like((1 - self.beta2) * d * d, grad) * grad * grad
-            share = d / self.d0 * d if self.safeguard_warmup else gain[name]
-            summed[name] = beta3 * state["sum"][name] + like(share, grad) * grad
-        size = total(one.abs().sum() for one in summed.values())
+        numerator = beta3 * lane["numerator"] + gains
         known = size > 0
         found = torch.where(known, self.d_coef * numerator / torch.where(known, size, 1.0), d)
         now = torch.maximum(d, found)
-        moved = {}
-        for name, weight in params.items():
-            rate = like(rates[name], weight)
-            scale = square[name].sqrt() + like(now * self.eps, weight)
-            kept = weight - rate * self.weight_decay * weight if self.weight_decay else weight
-            moved[name] = kept - rate * mean[name] / scale
-        kept_state: State = {
-            "step": step,
-            "d": now,
-            "used": d * corrected,
-            "numerator": numerator,
-            "start": state["start"],
-            "mean": mean,
-            "square": square,
-            "sum": summed,
+        after = {"step": step, "d": now, "used": used, "numerator": numerator}
+        walk.move(self._moved, lambda lr: (used * lr, 1 - used * lr * self.weight_decay, now * self.eps), after)
+        return after
+
+    def _seen(self, t: Numbers, fresh: Any, squared: Any, share: Any) -> "tuple[New, list[Term]]":
+        grad = t["grad"]
+        new = {
+            "mean": t.blend("mean", self.beta1, grad, fresh),
+            "square": t.blend("square", self.beta2, grad * squared, grad),
+            "sum": t.blend("sum", self.beta2**0.5, grad, share),
         }
-        return moved, kept_state
+        return new, [(grad, t["start"] - t["weight"]), new["sum"]]
+
+    def _moved(self, t: Numbers, rate: Any, stays: Any, eps: Any) -> New:
+        if self.weight_decay:
+            t = t.having(weight=t.scaled("weight", stays))
+        return {"weight": t.less_ratio("weight", rate * t["mean"], t["square"].sqrt() + eps)}
+
+    def _corrected(self, step: Any) -> Any:
+        return (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step) if self.bias_correction else 1.0
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate of the distance times lr."""

@@ -1,12 +1,10 @@
 """RAdam (Liu et al. 2020): Adam that waits until its mean square can be trusted."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["radam"]
 
@@ -66,16 +64,14 @@ class radam(Elementwise):
         share = trusted.to(torch.float64)
         return plain * (1 - share), plain * share * rect * short**0.5
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         plain, divided = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
-        mean = slots[0].lerp(grad, 1 - self.beta1)
-        square = (slots[1] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        return weight - plain * mean - divided * mean / (square.sqrt() + self.eps), (mean, square)
+        grad = t.pulled(self.weight_decay)
+        mean = t.lerp("mean", grad, 1 - self.beta1)
+        square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
+        step = plain * mean + divided * mean / (square.sqrt() + self.eps)
+        return {"weight": t["weight"] - step, "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.RAdam`."""

@@ -1,12 +1,10 @@
 """RMSprop (Tieleman and Hinton 2012), with momentum and the centred form (Graves 2013)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
-from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["rmsprop"]
 
@@ -51,25 +49,20 @@ class rmsprop(Elementwise):
         wanted = {"square": True, "mean": self.centered, "velocity": self.momentum > 0}
         return {name: 0.0 for name, is_wanted in wanted.items() if is_wanted}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (lr,) = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
-        square = (slots[0] * self.beta2).addcmul(grad, grad, value=1 - self.beta2)
-        kept = [square]
-        spread = square
+        grad = t.pulled(self.weight_decay)
+        new = {"square": t.blend("square", self.beta2, grad, grad, 1 - self.beta2)}
+        spread = new["square"]
         if self.centered:
-            mean = slots[1].lerp(grad, 1 - self.beta2)
-            spread = square.addcmul(mean, mean, value=-1)
-            kept.append(mean)
+            new["mean"] = mean = t.lerp("mean", grad, 1 - self.beta2)
+            spread = spread.addcmul(mean, mean, value=-1)
         scale = spread.sqrt() + self.eps
         if not self.momentum:
-            return weight.addcdiv(lr * grad, scale, value=-1), tuple(kept)
-        velocity = (slots[-1] * self.momentum).addcdiv(grad, scale)
-        return weight - lr * velocity, (*kept, velocity)
+            return {**new, "weight": t.less_ratio("weight", lr * grad, scale)}
+        new["velocity"] = (t["velocity"] * self.momentum).addcdiv(grad, scale)
+        return {**new, "weight": t.less("weight", new["velocity"], lr)}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.RMSprop`."""

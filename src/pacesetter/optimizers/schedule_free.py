@@ -1,10 +1,12 @@
 """Schedule-Free SGD and AdamW (Defazio et al. 2024): an average of the weights instead of a schedule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Joint, Params, Scalar, State, filled, like, scalar, settle
+from pacesetter.optimizers._base import Params, State, Walked, settle
+from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["schedule_free_adamw", "schedule_free_sgd"]
 
 
-class _ScheduleFree(Joint):
+class _ScheduleFree(Walked):
     """y, where gradients are taken, is what trains; x = y + (1 - 1 / beta) * (z - y) is what is evaluated.
 
     z <- z - lr * u; x <- (1 - c) * x + c * z; y = (1 - beta) * z + beta * x, with u the direction of the rule and c the
@@ -41,51 +43,45 @@ class _ScheduleFree(Joint):
     def _settle(self) -> None:
         raise NotImplementedError
 
-    def _directions(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]", step: Any
-    ) -> "tuple[dict[str, Tensor], State]":
-        """u, and the slots of its own."""
+    def _direction(self, t: Numbers, *own: Any) -> "tuple[Tensor, New]":
+        """The u of one tensor, and its other slots; `own` is what `_own` gave."""
         raise NotImplementedError
 
-    def start(self, params: "dict[str, Tensor]") -> State:
-        """z; the step, the highest rate, the sum of weights in the mean, and the share of the rate in the warm-up."""
-        return {
-            "step": scalar(0.0, params),
-            "highest": scalar(0.0, params),
-            "weights": scalar(0.0, params),
-            "used": scalar(1.0, params),
-            "z": {name: weight.clone() for name, weight in params.items()},
-        }
+    def _own(self, step: Any) -> tuple[Any, ...]:
+        """Coefficients of the direction."""
+        return ()
 
-    def advance(
-        self,
-        grads: "dict[str, Tensor]",
-        state: Any,
-        params: "dict[str, Tensor]",
-        lr: "dict[str, Scalar]",
-        **extra: Scalar,
-    ) -> "tuple[dict[str, Tensor], State]":
-        """All weights after one update."""
+    def slots(self) -> Mapping[str, float | None]:
+        """The z."""
+        return {"z": None}
+
+    def begin(self) -> dict[str, Any]:
+        """The step, the highest rate, the sum of weights in the mean, and the share of the rate in the warm-up."""
+        return {"step": 0.0, "highest": 0.0, "weights": 0.0, "used": 1.0}
+
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The numbers of the lane after one update."""
         import torch
 
-        step = state["step"] + 1
+        step = lane["step"] + 1
         used = torch.clamp(step / max(self.warmup_steps, 1), max=1.0) if self.warmup_steps else step * 0 + 1
         # One mean for the lane: rates that keep their ratios between weights weigh alike, by any of them that is not 0.
-        highest = state["highest"]
-        for rate in {id(rate): rate for rate in lr.values()}.values():
+        highest = lane["highest"]
+        for rate in walk.rates:
             highest = torch.maximum(highest, used * rate)
         weight_now = step**self.r * highest**2
-        weights = state["weights"] + weight_now
+        weights = lane["weights"] + weight_now
         share = torch.where(weights > 0, weight_now / torch.where(weights > 0, weights, 1.0), 0.0)
-        directions, own = self._directions(grads, state, params, step)
-        moved, z = {}, {}
-        for name, y in params.items():
-            rate, u = used * lr[name], directions[name]
-            towards = y + like(share, y) * (state["z"][name] - y)
-            moved[name] = towards + like(rate * (self._beta * (1 - share) - 1), y) * u
-            z[name] = state["z"][name] - like(rate, y) * u
-        kept: State = {"step": step, "highest": highest, "weights": weights, "used": used, "z": z}
-        return moved, kept | own
+        after = {"step": step, "highest": highest, "weights": weights, "used": used}
+        along = 1 - self._beta * (1 - share)
+        own = self._own(step)
+        walk.move(self._moved, lambda lr: (used * lr, used * lr * along, share, *own), after)
+        return after
+
+    def _moved(self, t: Numbers, rate: Any, along: Any, share: Any, *own: Any) -> New:
+        u, new = self._direction(t, *own)
+        towards = t.having(weight=t.lerp("weight", t["z"], share))
+        return {"weight": towards.less("weight", u, along), "z": t.less("z", u, rate), **new}
 
     def evaluation(self, params: Params, state: State) -> Params:
         """x, the average."""
@@ -93,7 +89,7 @@ class _ScheduleFree(Joint):
         away = 1 - 1 / self._beta
         if isinstance(params, dict):
             return {name: y + away * (z[name] - y) for name, y in params.items()}
-        alone: Tensor = params + away * (z[""] - params)
+        alone: Tensor = params + away * (z - params)
         return alone
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
@@ -137,12 +133,8 @@ class schedule_free_sgd(_ScheduleFree):
     def _settle(self) -> None:
         settle(self, shares="momentum", not_negative="r weight_decay")
 
-    def _directions(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]", step: Any
-    ) -> "tuple[dict[str, Tensor], State]":
-        if not self.weight_decay:
-            return grads, {}
-        return {name: grad + self.weight_decay * params[name] for name, grad in grads.items()}, {}
+    def _direction(self, t: Numbers, *own: Any) -> "tuple[Tensor, New]":
+        return t.pulled(self.weight_decay), {}
 
 
 @final
@@ -184,18 +176,17 @@ class schedule_free_adamw(_ScheduleFree):
     def _settle(self) -> None:
         settle(self, shares="beta1 beta2", positive="eps", not_negative="r weight_decay")
 
-    def start(self, params: "dict[str, Tensor]") -> State:
+    def slots(self) -> Mapping[str, float | None]:
         """That of the base, and the mean square."""
-        return {**super().start(params), "square": filled(0.0, params)}
+        return {**super().slots(), "square": 0.0}
 
-    def _directions(
-        self, grads: "dict[str, Tensor]", state: Any, params: "dict[str, Tensor]", step: Any
-    ) -> "tuple[dict[str, Tensor], State]":
-        directions, square = {}, {}
-        for name, grad in grads.items():
-            square[name] = (self.beta2 * state["square"][name]).addcmul(grad, grad, value=1 - self.beta2)
-            scale = (square[name] / like(1 - self.beta2**step, grad)).sqrt() + self.eps
-            directions[name] = grad / scale
-            if self.weight_decay:
-                directions[name] = directions[name] + self.weight_decay * params[name]
-        return directions, {"square": square}
+    def _own(self, step: Any) -> tuple[Any, ...]:
+        """Of the bias correction."""
+        root = (1 - self.beta2**step) ** 0.5
+        return root, root * self.eps
+
+    def _direction(self, t: Numbers, *own: Any) -> "tuple[Tensor, New]":
+        root, eps = own
+        square = t.blend("square", self.beta2, t["grad"], t["grad"], 1 - self.beta2)
+        u: Tensor = root * t["grad"] / (square.sqrt() + eps)
+        return u.add(t["weight"], alpha=self.weight_decay) if self.weight_decay else u, {"square": square}

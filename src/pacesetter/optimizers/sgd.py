@@ -1,13 +1,11 @@
 """Stochastic gradient descent, with momentum (Polyak 1964) and its look-ahead form (Nesterov 1983)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Elementwise, Scalar, settle, settle_switch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pacesetter.optimizers._base import Elementwise, settle, settle_switch
+from pacesetter.optimizers._walk import New, Numbers, Scalar
 
 __all__ = ["sgd"]
 
@@ -50,18 +48,15 @@ class sgd(Elementwise):
         """The velocity; nothing without momentum."""
         return {"velocity": 0.0} if self.momentum else {}
 
-    def move(
-        self, weight: "Tensor", grad: "Tensor", slots: "tuple[Tensor, ...]", *coefficients: Scalar
-    ) -> "tuple[Tensor, tuple[Tensor, ...]]":
-        """One tensor after the update."""
+    def move(self, t: Numbers, *coefficients: Scalar) -> New:
+        """The numbers of one tensor after the update."""
         (lr,) = coefficients
-        if self.weight_decay:
-            grad = grad.add(weight, alpha=self.weight_decay)
+        grad = t.pulled(self.weight_decay)
         if not self.momentum:
-            return weight - lr * grad, ()
-        velocity = grad.add(slots[0], alpha=self.momentum)
+            return {"weight": t.less("weight", grad, lr)}
+        velocity = grad.add(t["velocity"], alpha=self.momentum)
         direction = grad.add(velocity, alpha=self.momentum) if self.nesterov else velocity
-        return weight - lr * direction, (velocity,)
+        return {"weight": t.less("weight", direction, lr), "velocity": velocity}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.SGD`."""

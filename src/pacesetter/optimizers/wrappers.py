@@ -1,12 +1,12 @@
 """What composes with any rule: clipping of gradients, and weight decay of either kind."""
 
-from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Params, Rate, Rule, Scalar, State, like, settle, settle_switch, total
+from pacesetter.optimizers._base import Params, State, Walked, settle, settle_switch
+from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Scalar, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,13 +19,13 @@ LEAST_NORM = 1e-3
 """Of weights, in adaptive clipping: those that start at 0 may move."""
 
 
-class _Wrapper(Rule):
+class _Wrapper(Walked):
     """A rule around a rule, whose state, rate and weights to evaluate are those of the inner one."""
 
-    rule: Rule
+    rule: Walked
 
     def _check(self) -> None:
-        if not isinstance(self.rule, Rule) or not self.rule.vectorises:
+        if not isinstance(self.rule, Walked):
             raise InputError(f"`rule` must be a rule of ours to be wrapped, got rule={self.rule}")
 
     @property
@@ -53,13 +53,25 @@ class _Wrapper(Rule):
         """Whether the inner rule does."""
         return self.rule.averages
 
-    @abstractmethod
-    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update."""
+    def slots(self) -> Mapping[str, float | None]:
+        """The inner rule's."""
+        return self.rule.slots()
 
-    def init(self, params: Params) -> State:
-        """The inner rule's state."""
-        return self.rule.init(params)
+    def each(self) -> dict[str, float]:
+        """The inner rule's."""
+        return self.rule.each()
+
+    def begin(self) -> dict[str, Any]:
+        """The inner rule's."""
+        return self.rule.begin()
+
+    def kept(self, weight: "Tensor") -> "dict[str, Tensor]":
+        """The inner rule's."""
+        return self.rule.kept(weight)
+
+    def whole(self, weight: "Tensor") -> bool:
+        """Whether the inner rule's functions must."""
+        return self.rule.whole(weight)
 
     def evaluation(self, params: Params, state: State) -> Params:
         """The inner rule's weights to evaluate."""
@@ -93,14 +105,14 @@ class clip(_Wrapper):
     High-performance large-scale image recognition without normalization (2021), for `adaptive`.
     """
 
-    rule: Rule
+    rule: Walked
     norm: float | None = None
     value: float | None = None
     # Whether a rule is `adaptive` is known of each, so the argument of that name is kept as `share`.
     share: float | None = field(default=None, metadata={"argument": "adaptive"})
 
     def __init__(
-        self, rule: Rule, norm: float | None = None, value: float | None = None, adaptive: float | None = None
+        self, rule: Walked, norm: float | None = None, value: float | None = None, adaptive: float | None = None
     ) -> None:
         for entry, given in zip(fields(self), (rule, norm, value, adaptive), strict=True):
             object.__setattr__(self, entry.name, given)
@@ -112,29 +124,31 @@ class clip(_Wrapper):
             raise InputError(f"`clip` must have exactly one of norm, value and adaptive, got {got}")
         settle(self, positive=names[0].replace("adaptive", "share"))
 
-    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update by the clipped gradients."""
-        given = grads if isinstance(grads, dict) else {"": grads}
-        weights = params if isinstance(params, dict) else {"": params}
-        clipped = self._clipped(given, weights)
-        return self.rule.update(clipped if isinstance(grads, dict) else clipped[""], state, params, lr, **extra)
+    def whole(self, weight: "Tensor") -> bool:
+        """Whether the inner rule's functions must, or a tensor has units whose norms are taken."""
+        return self.share is not None or self.rule.whole(weight)
 
-    def _clipped(self, grads: "dict[str, Tensor]", weights: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The inner rule's numbers after one update by the clipped gradients."""
         import torch
 
         if self.value is not None:
-            return {name: grad.clamp(-self.value, self.value) for name, grad in grads.items()}
-        if self.norm is not None:
-            norms = (torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads.values())
-            size = total(norm * norm for norm in norms).sqrt()
-            share = torch.clamp(self.norm / (size + CLIP_EPS), max=1.0)
-            return {name: grad * like(share, grad) for name, grad in grads.items()}
-        found = {}
-        for name, grad in grads.items():
-            most = self.share * _unit_norm(weights[name]).clamp(min=LEAST_NORM)  # type: ignore[operator]
-            size = _unit_norm(grad)
-            found[name] = torch.where(size > most, grad * (most / size.clamp(min=CLIP_EPS)), grad)
-        return found
+            most = self.value
+            walk.regrade(lambda t: t["grad"].clamp(-most, most))
+        elif self.norm is not None:
+            (squares,) = walk.see(lambda t: ({}, [(t["grad"], t["grad"])]))
+            share = torch.clamp(self.norm / (squares.sqrt() + CLIP_EPS), max=1.0)
+            walk.regrade(lambda t, share: t["grad"] * share, lambda lr: (share,))
+        else:
+            walk.regrade(self._clipped)
+        return self.rule.advance(walk, lane, **extra)
+
+    def _clipped(self, t: Numbers) -> "Tensor":
+        import torch
+
+        most = self.share * _unit_norm(t["weight"]).clamp(min=LEAST_NORM)  # type: ignore[operator]
+        size = _unit_norm(t["grad"])
+        return torch.where(size > most, t["grad"] * (most / size.clamp(min=CLIP_EPS)), t["grad"])
 
 
 @final
@@ -158,7 +172,7 @@ class decay(_Wrapper):
     Source: Loshchilov, Hutter: Decoupled weight decay regularization (2019).
     """
 
-    rule: Rule
+    rule: Walked
     weight_decay: float
     decoupled: bool = True
 
@@ -172,33 +186,33 @@ class decay(_Wrapper):
                 f"got rule={self.rule}: give it decoupled=False, or a weight_decay of its own"
             )
 
-    def update(self, grads: Params, state: State, params: Params, lr: Rate, **extra: Scalar) -> tuple[Params, State]:
-        """The weights and state after one update and the decay."""
-        if not self.decoupled:
-            decayed = _each(lambda name, grad: grad + self.weight_decay * _of(params, name), grads)
-            return self.rule.update(decayed, state, params, lr, **extra)
-        moved, state = self.rule.update(grads, state, params, lr, **extra)
-
-        def less(name: str, weight: "Tensor") -> "Tensor":
-            asked = lr[name] if isinstance(lr, Mapping) else lr
-            old = _of(params, name)
-            share = like(self.rule.effective_lr(state, asked) * self.weight_decay, old)
-            if isinstance(share, int | float):
-                return weight.sub(old, alpha=share)
-            return weight.addcmul(old, share, value=-1)
-
-        return _each(less, moved), state
+    def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
+        """The inner rule's numbers after one update and the decay."""
+        if self.decoupled:
+            return self.rule.advance(_Decaying(walk, self), lane, **extra)
+        walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
+        return self.rule.advance(walk, lane, **extra)
 
 
-def _each(function: Any, values: Params) -> Params:
-    if isinstance(values, dict):
-        return {name: function(name, value) for name, value in values.items()}
-    alone: Tensor = function("", values)
-    return alone
+class _Decaying(Around):
+    """A walk whose weights decay as they move, at the rate that the rule works out."""
 
+    def __init__(self, walk: Walk, rule: decay) -> None:
+        super().__init__(walk)
+        self._rule = rule
 
-def _of(values: Params, name: str) -> "Tensor":
-    return values[name] if isinstance(values, dict) else values
+    def move(self, function: Callable[..., New], coefficients: Coefficients, lane: "dict[str, Tensor]") -> None:
+        """The new weights, less their decay, and slots."""
+
+        def decayed(t: Numbers, share: Any, *own: Any) -> dict[str, Any]:
+            new = function(t.apart(), *own)
+            return {**new, "weight": t.having(weight=new["weight"]).apart().less("weight", t["weight"], share)}
+
+        def shared(lr: Any) -> tuple[Any, ...]:
+            rate: Any = self._rule.effective_lr(dict(lane), lr)
+            return rate * self._rule.weight_decay, *coefficients(lr)
+
+        self.walk.move(decayed, shared, lane)
 
 
 def _unit_norm(tensor: "Tensor") -> "Tensor":

@@ -1,4 +1,6 @@
-"""The conformance suite of rules: subclass `RuleConformance`, give it the fixture `rule`, and every fact is tested.
+"""The conformance suites of rules: subclass one, give it the fixture `rule`, and every fact is tested.
+
+`RuleConformance` is of every rule, `TorchConformance` of those that torch has too.
 
 class TestMyRule(RuleConformance):
     @pytest.fixture
@@ -20,10 +22,10 @@ from torch.utils import _pytree as trees
 
 from pacesetter.engine.recording import record
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Params, Rule, State
+from pacesetter.optimizers._base import Params, Rule, State, Walked
 from pacesetter.optimizers._optimizer import RuleOptimizer
 
-__all__ = ["RuleConformance"]
+__all__ = ["RuleConformance", "TorchConformance"]
 
 Named = dict[str, Tensor]
 
@@ -122,13 +124,13 @@ def _with_another_group(rule: Rule, **group: Any) -> RuleOptimizer:
     return optimizer
 
 
-class RuleConformance:
-    """What every rule must do. A subclass gives the fixture `rule`."""
+class _Conformance:
+    """A suite. A subclass gives the fixture `rule`."""
 
     @pytest.fixture
     def rule(self) -> Rule:
         """The rule under test."""
-        raise RuntimeError("a subclass of RuleConformance must define the fixture `rule`")
+        raise RuntimeError(f"a subclass of {type(self).__mro__[1].__name__} must define the fixture `rule`")
 
     @pytest.fixture
     def in_double(self) -> Iterator[None]:
@@ -137,6 +139,10 @@ class RuleConformance:
         torch.set_default_dtype(torch.float64)
         yield
         torch.set_default_dtype(before)
+
+
+class RuleConformance(_Conformance):
+    """What every rule must do. A subclass gives the fixture `rule`."""
 
     def test_is_a_value(self, rule: Rule) -> None:
         """A rule is hashable and cannot be changed."""
@@ -313,6 +319,20 @@ class RuleConformance:
         for end in ends[1:]:
             assert all(torch.equal(end[name], tensor) for name, tensor in ends[0].items())
 
+    def test_face_keeps_what_the_rule_says(self, rule: Rule) -> None:
+        """The optimizer's state is the rule's slots and its numbers of each tensor, and not a tensor more."""
+        assert isinstance(rule, Walked)
+        weights = parameters(torch.float32)
+        optimizer = RuleOptimizer(list(weights.values()), rule, RATE)
+        trained(optimizer, weights, 2)
+        for weight in weights.values():
+            kept = rule.kept(weight)
+            for slot, tensor in optimizer.state[weight].items():
+                expected = kept[slot].shape if slot in kept else ()
+                assert tensor.shape == expected
+            assert set(optimizer.state[weight]) == {*kept, *rule.each(), "seen"}
+        assert set(optimizer.shared) == set(rule.begin())
+
     def test_face_takes_a_closure(self, rule: Rule) -> None:
         """Given a closure it does what it does with the gradients and the loss, and returns the closure's loss."""
         weights = parameters()
@@ -445,12 +465,15 @@ class RuleConformance:
         with pytest.raises(InputError, match="`lr` must be a finite number"):
             rule.to_torch([torch.nn.Parameter(torch.ones(2))], lr)
 
+
+class TorchConformance(_Conformance):
+    """What a rule must do that `torch.optim` has too. A subclass gives the fixture `rule`."""
+
     @pytest.mark.usefixtures("in_double")
     def test_agrees_with_torch(self, rule: Rule) -> None:
         """500 steps at a changing rate agree with the rule's optimizer in torch.optim to 1e-10 in float64."""
         of_torch = rule.torch_optimizer()
-        if of_torch is None:
-            pytest.skip("torch.optim has no such rule")
+        assert of_torch is not None, f"torch.optim has no {rule}"
         name, arguments = of_torch
         theirs = {key: tensor.requires_grad_() for key, tensor in start().items()}
         optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(list(theirs.values()), lr=RATE, **arguments)
