@@ -94,6 +94,17 @@ def test_a_quick_look_says_that_nothing_is_verified(store):
     assert ps.Study.load("look", store).answers[0].record == whole.record
 
 
+def test_a_quick_range_test_gives_its_own_suggestion():
+    """The rate that the sweeps say, and that there is no more to say: one short run is no valley."""
+    answer = ps.find(line(), optimizer="sgd", strategy="range_test(steps=50)", quick=True, **HERE)
+    own = [one.lane for one in answer.study.lanes if one.lane.schedule == "constant"]
+    assert [lane.lr for lane in own] == [answer.lr]
+    assert answer.interval is None
+    assert answer.safe_range is None
+    assert {"range-test", "not-verified"} <= names(answer)
+    assert not {"beside", "edge-of-range"} & names(answer)
+
+
 def test_an_interrupted_search_goes_on_to_the_same_answer(answer, store):
     """Ctrl-C in the middle loses nothing that was trained, and the same call ends with the same answer."""
 

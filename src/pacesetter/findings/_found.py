@@ -1,7 +1,8 @@
 """The answer of a search, as numbers: what trials of several lengths say about the best rate at the full one.
 
 *Claim*: of the rates trained to the full length, the one whose loss is expected to be lowest by the model of `_basin`;
-where none was (a first look), the bottom of the model's valley. It is made only where rates on both sides were tried.
+where none was (a first look), the bottom of the model's valley, and of fewer than three rates the best of these. It is
+made only where rates on both sides were tried, by runs of their own or by a sweep over them.
 
 *Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
 1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often
@@ -31,6 +32,10 @@ Floats = NDArray[np.float64]
 
 FAR = 1.5
 """Of w, see `_basin`: a tenth of the improvement given up."""
+FEWEST = 3
+"""Rates that a valley can be made of, where none was trained to the full length."""
+SWEEP = "sweep"
+"""How the schedule of a range test's runs begins."""
 FINE = 6
 """Significant digits of a rate that is claimed."""
 
@@ -39,7 +44,8 @@ FINE = 6
 class Found:
     """What a search found, for the sentences about it.
 
-    trials: those of its optimizer and schedule. basin: None where nothing learned. best: the best rate so far.
+    trials: those of its optimizer and schedule. basin: None where nothing learned, or too few rates were tried for one.
+    best: the best rate so far. swept: the rates that a range test went over.
     unstable: the lowest rate above the best at which a lane diverged by instability. steady: the highest below that.
     """
 
@@ -49,6 +55,7 @@ class Found:
     best: float | None
     unstable: float | None
     steady: float | None
+    swept: tuple[float, float] | None = None
 
     @property
     def verified(self) -> bool:
@@ -87,7 +94,7 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
         schedule=problem.schedule,
         best_tried=best,
         lr=lr,
-        interval=_interval(known) if claim else None,
+        interval=_interval(known) if claim and known.basin is not None else None,
         equivalent=_equivalent(known),
         safe_range=_safe_range(known),
         stability_edge=None if None in (known.steady, known.unstable) else (known.steady, known.unstable),  # type: ignore[arg-type]  # neither is None
@@ -102,13 +109,25 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
 def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneRecord]) -> Found:
     if not learned_at(trials, problem.total_steps):
         return Found(problem, trials, None, None, *_edge(problem, records, None))
+    swept = _swept(problem, records)
+    whole = any(trial.steps == problem.total_steps for trial in trials)
+    if not whole and len({trial.lr for trial in trials}) < FEWEST:
+        tried = min(trials, key=lambda trial: trial.value).lr
+        return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
     basin = Basin(trials, problem.total_steps)
     best = basin.best_run()
     if best is None:
         best = bottom = float(f"{basin.best:.{FINE}g}")
         if problem.rates:
             best = min(problem.rates, key=lambda rate: abs(np.log(rate / bottom)))
-    return Found(problem, trials, basin, best, *_edge(problem, records, best))
+    return Found(problem, trials, basin, best, *_edge(problem, records, best), swept)
+
+
+def _swept(problem: Problem, records: Sequence[LaneRecord]) -> tuple[float, float] | None:
+    """From the lowest to the highest rate that sweeps went over; None without a sweep."""
+    own = [r for r in records if r.lane.optimizer == problem.optimizer and r.lane.schedule.startswith(SWEEP)]
+    rates = [rate for r in own for rate in (r.curve.lr.min(initial=np.inf), r.curve.lr.max(initial=0.0))]
+    return (float(min(rates)), float(max(rates))) if rates else None
 
 
 def _edge(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> tuple[float | None, float | None]:
@@ -125,6 +144,8 @@ def _edge(problem: Problem, records: Sequence[LaneRecord], best: float | None) -
 def _inside(known: Found) -> bool:
     """Whether rates on both sides of the best were tried, at any length."""
     assert known.best is not None
+    if known.swept is not None and known.swept[0] < known.best < known.swept[1]:
+        return True
     return any(t.lr < known.best for t in known.trials) and any(t.lr > known.best for t in known.trials)
 
 

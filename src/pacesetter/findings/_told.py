@@ -26,7 +26,7 @@ def told(answer: Answer, found: Found, study: StudyRecord) -> Findings:
         return tuple(_nothing(found, study))
     return tuple(
         finding
-        for part in (_claim, _verification, _beside, _interval, _equivalent, _edge, _warmed, _noise, _drift)
+        for part in (_claim, _read_off, _verification, _beside, _interval, _equivalent, _edge, _warmed, _noise, _drift)
         for finding in part(answer, found, study)
     )
 
@@ -77,6 +77,16 @@ def _claim(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Finding
         yield Finding("edge-of-range", Level.WARNING, text, found.best)
 
 
+def _read_off(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Finding]:
+    """That the rate comes from sweeps alone."""
+    if found.basin is None and found.swept is not None:
+        text = (
+            f"Read off a rate that rises from {rate(found.swept[0])} to {rate(found.swept[1])} within a short run: a "
+            "few updates at each rate, which say little of whole runs. No interval can be told from them."
+        )
+        yield Finding("range-test", Level.WARNING, text, found.best)
+
+
 def _verification(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Finding]:
     """How far the claim was trained."""
     total = found.problem.total_steps
@@ -117,6 +127,8 @@ def _verification(answer: Answer, found: Found, study: StudyRecord) -> Iterator[
 def _beside(answer: Answer, found: Found, study: StudyRecord) -> Iterator[Finding]:
     """What happens at half and at twice the rate."""
     assert found.best is not None
+    if found.basin is None:
+        return
     half, twice = found.given_up([found.best / 2, found.best * 2])
     where = [
         f"{word} ({rate(lr)}) {'training diverges' if lost >= 1 else f'it gives up {share(lost)}'}"
