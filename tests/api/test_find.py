@@ -96,7 +96,7 @@ def test_a_quick_look_says_that_nothing_is_verified(store):
 
 def test_a_quick_range_test_gives_its_own_suggestion():
     """The rate that the sweeps say, and that there is no more to say: one short run is no valley."""
-    answer = ps.find(line(), optimizer="sgd", strategy="range_test(steps=50)", quick=True, **HERE)
+    answer = ps.find(line(steps=300), optimizer="sgd", strategy="range_test", quick=True, **HERE)
     own = [one.lane for one in answer.study.lanes if one.lane.schedule == "constant"]
     assert [lane.lr for lane in own] == [answer.lr]
     assert answer.interval is None
