@@ -107,13 +107,16 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
 
 
 def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneRecord]) -> Found:
-    if not learned_at(trials, problem.total_steps):
-        return Found(problem, trials, None, None, *_edge(problem, records, None))
     swept = _swept(problem, records)
     whole = any(trial.steps == problem.total_steps for trial in trials)
-    if not whole and len({trial.lr for trial in trials}) < FEWEST:
-        tried = min(trials, key=lambda trial: trial.value).lr
+    few = not whole and len({trial.lr for trial in trials}) < FEWEST
+    ended = [trial for trial in trials if np.isfinite(trial.value)]
+    # That a rate trains is what its sweep has shown; a short run of it shows that it does not diverge.
+    if few and ended and (swept is not None or learned_at(trials, problem.total_steps)):
+        tried = min(ended, key=lambda trial: trial.value).lr
         return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
+    if not learned_at(trials, problem.total_steps):
+        return Found(problem, trials, None, None, *_edge(problem, records, None))
     basin = Basin(trials, problem.total_steps)
     best = basin.best_run()
     if best is None:

@@ -18,6 +18,7 @@ __all__ = ["STRATEGY", "range_test"]
 RuleName = Literal["ours", "fastai_valley", "fastai_slide", "fastai_minimum", "fastai_steep", "steepest", "lightning"]
 # A whole run of this share shows whether the rate that was read off trains at all.
 SHORT = 1 / 27
+FEWEST_STEPS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class range_test:
 
     rule: ours, or that of another tool as it is: fastai_valley, fastai_slide, fastai_minimum, fastai_steep, steepest
         (torch-lr-finder), lightning.
-    steps: updates of a sweep, at least 16; it is never longer than a full run.
+    steps: updates of a sweep, at least 16; it is never longer than a full run, and shorter where the budget asks it.
     repeats: seeds, at least 1; other tools make one sweep.
 
     A sweep is a cheap first look, and never the final word: it trains a few updates at each rate. So the suggestion is
@@ -47,7 +48,7 @@ class range_test:
 
     def __post_init__(self) -> None:
         """Refuse sweeps that tell nothing, and rules that there are not."""
-        whole("range_test", "steps", self.steps, 16)
+        whole("range_test", "steps", self.steps, FEWEST_STEPS)
         whole("range_test", "repeats", self.repeats, 1)
         if self.rule not in RULES:
             raise InputError(f"`rule` must be one of {', '.join(RULES)}, got rule={self.rule!r}")
@@ -94,9 +95,12 @@ class range_test:
 
     def _sweeps(self, problem: Problem) -> list[Lane]:
         low = float(f"{problem.low / problem.high:.6g}")
-        # The nearest length in log of those that can be trained, or its own.
-        length = permitted(problem, min(1.0, self.steps / problem.total_steps))
         seeds = range(min(self.repeats, problem.seeds or self.repeats))
+        # Sweeps leave room for the run that shows whether the rate trains.
+        room = np.inf if problem.budget is None else max(0.0, problem.budget - 1.5 * SHORT) / len(seeds)
+        least = FEWEST_STEPS / problem.total_steps
+        # The nearest length in log of those that can be trained, or its own.
+        length = permitted(problem, min(1.0, self.steps / problem.total_steps, max(room, least)))
         text = str(sweep(low=low))
         return [Lane(problem.optimizer, text, problem.high, problem.seed + seed, length) for seed in seeds]
 
