@@ -447,9 +447,11 @@ class RuleConformance(_Conformance):
                 grad = torch.stack([2 * (x[0] - 1) - 400 * x[0] * across, 200 * across])
                 more = {"loss": height(x)} if "loss" in rule.needs else {}
                 weights, state = rule.update({"x": grad}, state, weights, lr, **more)
-                # The floor of the valley is reached at a height of 4.
-                if step % 100 == 99 and float(height(named(rule.evaluation(weights, state))["x"])) < 1.0:
-                    return True
+                if step % 100 == 99:
+                    # The floor of the valley is reached at a height of 4.
+                    now = float(height(named(rule.evaluation(weights, state))["x"]))
+                    if now < 1.0 or not math.isfinite(now):
+                        return now < 1.0
             return False
 
         assert any(arrives(lr, steps) for steps in (2000, 6000) for lr in (0.1, 1.0, 0.01, 0.001))
