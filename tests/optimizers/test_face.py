@@ -197,7 +197,7 @@ def test_memory_is_what_the_documentation_says(text, numbers):
 
 @pytest.mark.parametrize("text", ["prodigy(d0=0.1)", "lamb", "ldog(reps_rel=0.1)", "clip(adam, norm=0.1)", "mechanic"])
 def test_large_tensors_in_parts_and_small_ones_in_rows_move_as_the_rule_says(text, monkeypatch):
-    """Cut anyhow, the weights are those of the pure rule; also where a gradient comes late or state is replaced."""
+    """Cut anyhow, the weights are those of the pure rule; also where state is replaced."""
     monkeypatch.setattr(_in_place, "PART", 7)
     monkeypatch.setattr(_in_place, "SMALL", 5)
     rule = optimizers.parse(text)

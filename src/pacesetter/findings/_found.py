@@ -112,10 +112,11 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
     few = not whole and len({trial.lr for trial in trials}) < FEWEST
     ended = [trial for trial in trials if np.isfinite(trial.value)]
     # That a rate trains is what its sweep has shown; a short run of it shows that it does not diverge.
-    if few and ended and (swept is not None or learned_at(trials, problem.total_steps)):
+    learned = learned_at(trials, problem.total_steps)
+    if few and ended and (swept is not None or learned):
         tried = min(ended, key=lambda trial: trial.value).lr
         return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
-    if not learned_at(trials, problem.total_steps):
+    if not learned:
         return Found(problem, trials, None, None, *_edge(problem, records, None))
     basin = Basin(trials, problem.total_steps)
     best = basin.best_run()

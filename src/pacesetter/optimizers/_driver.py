@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from pacesetter.optimizers._optimizer import RuleOptimizer
 
@@ -77,10 +78,12 @@ class Driver:
 def _bare_step(optimizer: Optimizer) -> Callable[[Optimizer], Any] | None:
     """The step of torch's own classes without what is wrapped around it; None for others.
 
-    The wrappers are for profilers and hooks, which nobody can have set here, and for steps that gradients flow through.
-    They take a twentieth of a small model's whole update.
+    The wrappers are for profilers, for hooks (nobody can have set one here, but for all optimizers), and for steps that
+    gradients flow through. They take a twentieth of a small model's whole update.
     """
     kind = type(optimizer)
+    if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
+        return None
     if not kind.__module__.startswith("torch.optim.") or optimizer.defaults.get("differentiable"):
         return None
     step: Callable[[Optimizer], Any] = inspect.unwrap(kind.step)

@@ -12,7 +12,18 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from pacesetter.optimizers._base import Walked
-from pacesetter.optimizers._walk import Coefficients, Made, New, Numbers, Sums, Term, Walk, has_one_for_each, none
+from pacesetter.optimizers._walk import (
+    Coefficients,
+    Made,
+    New,
+    Numbers,
+    Sums,
+    Term,
+    Walk,
+    has_one_for_each,
+    is_square,
+    none,
+)
 
 __all__ = ["InPlace", "Layout"]
 
@@ -192,7 +203,7 @@ class InPlace(Walk):
         sums = Sums(self, counts, each)
         for piece, part, own in self._parts(coefficients, keep=True):
             new, terms = function(part, *own)
-            roots = [isinstance(term, tuple) and term[0] is term[1] for term in terms]
+            roots = [is_square(term) for term in terms]
             if each:
                 values = zip(*(piece.sums(term) for term in terms), strict=True)
                 for place, of_one in zip(piece.places, values, strict=True):

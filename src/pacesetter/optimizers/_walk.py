@@ -89,11 +89,6 @@ class Walk(ABC):
         self.of_each = rates
         self.rates = list({id(rate): rate for rate in rates.values()}.values())
 
-    @property
-    def names(self) -> list[str]:
-        """The tensors of the lane, in the order of what has one number for each."""
-        return list(self.of_each)
-
     @abstractmethod
     def see(
         self,
@@ -154,7 +149,7 @@ class Fresh(Walk):
         for place, (name, numbers) in enumerate(self.numbers.items()):
             new, terms = function(numbers, *made.at(self.of_each[name], numbers["weight"].dtype, place))
             numbers.update(new)
-            sums.add(place, [_summed(term) for term in terms], [_is_square(term) for term in terms])
+            sums.add(place, [_summed(term) for term in terms], [is_square(term) for term in terms])
         return sums.found()
 
     def regrade(self, function: "Callable[..., Tensor]", coefficients: Coefficients = none, into: str = "grad") -> None:
@@ -238,7 +233,8 @@ class Sums:
         return [torch.stack(parts).sum() for parts in zip(*found, strict=True)]
 
 
-def _is_square(term: Term) -> bool:
+def is_square(term: Term) -> bool:
+    """Whether a term is the squares of a tensor's numbers."""
     return isinstance(term, tuple) and term[0] is term[1]
 
 
@@ -249,7 +245,7 @@ def _summed(term: Term) -> "Tensor":
     if not isinstance(term, tuple):
         size: Tensor = torch.linalg.vector_norm(term, 1)
         return size
-    if _is_square(term):
+    if is_square(term):
         root: Tensor = torch.linalg.vector_norm(term[0])
         return root
     return (term[0] * term[1]).sum()

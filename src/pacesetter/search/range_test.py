@@ -96,7 +96,7 @@ class range_test:
     def _sweeps(self, problem: Problem) -> list[Lane]:
         low = float(f"{problem.low / problem.high:.6g}")
         seeds = range(min(self.repeats, problem.seeds or self.repeats))
-        # Sweeps leave room for the run that shows whether the rate trains.
+        # Sweeps leave room for the run that shows whether the rate trains, and for rounding to whole updates.
         room = np.inf if problem.budget is None else max(0.0, problem.budget - 1.5 * SHORT) / len(seeds)
         least = FEWEST_STEPS / problem.total_steps
         # The nearest length in log of those that can be trained, or its own.
