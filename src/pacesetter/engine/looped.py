@@ -196,7 +196,7 @@ class Looped:
                 self._optimizer.state[p] = dict(tree["state"][name])
         for group, own in zip(self._optimizer.param_groups, tree["groups"], strict=True):
             group.update(own)
-        self._driver.shared.update(tree["shared"])
+        self._driver.shared = tree["shared"]
         for name, value in tree["buffers"].items():
             owner, _, own_name = name.rpartition(".")
             setattr(self._program.get_submodule(owner), own_name, value)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._walk import Fresh, New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import Fresh, New, Numbers, Walk
 from pacesetter.textform import format_call
 
 if TYPE_CHECKING:
@@ -101,7 +102,12 @@ class Walked(Rule):
 
     A subclass says what it keeps: `slots` for each weight, `each` for each tensor, `begin` for the lane; the state has
     these names. Numbers of tensors and of lanes are in double precision, so that bias corrections stay exact.
+
+    light: whether its functions make next to nothing on the way, so that each of their few operations had better be
+        made of many tensors together.
     """
+
+    light: ClassVar[bool] = False
 
     def slots(self) -> Mapping[str, float | None]:
         """The names of the numbers kept for each weight, with the value they start from; None is the weight itself."""
@@ -173,12 +179,13 @@ class Walked(Rule):
         begin, each = self.begin(), self.each()
         slots = {name: value for name, value in state.items() if name not in begin and name not in each}
         numbers = {name: Numbers(weight=weight, grad=grads[name]) for name, weight in params.items()}
+        walk = Fresh(list(numbers.values()), [rates[name] for name in params])
         for slot, values in slots.items():
             for name, value in values.items():
                 numbers[name][slot] = value
         lane = {name: state[name] for name in begin}
         lane |= {name: in_row(state[name][own] for own in params) for name in each}
-        after: dict[str, Any] = self.advance(Fresh(numbers, rates), lane, **extra)
+        after: dict[str, Any] = self.advance(walk, lane, **extra)
         after |= {name: dict(zip(params, after[name].unbind(), strict=True)) for name in each}
         after |= {slot: {name: numbers[name][slot] for name in values} for slot, values in slots.items()}
         return {name: own["weight"] for name, own in numbers.items()}, {name: after[name] for name in state}

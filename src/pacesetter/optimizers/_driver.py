@@ -48,6 +48,11 @@ class Driver:
         """State that belongs to all parameters together, to be saved and set."""
         return self.optimizer.shared if isinstance(self.optimizer, RuleOptimizer) else {}
 
+    @shared.setter
+    def shared(self, values: dict[str, torch.Tensor]) -> None:
+        if isinstance(self.optimizer, RuleOptimizer):
+            self.optimizer.shared = values
+
     @contextmanager
     def evaluation(self) -> Iterator[None]:
         """Within it the parameters are the weights to evaluate."""

@@ -4,14 +4,18 @@ A rule's functions make several tensors on the way. Of a part of a large tensor 
 in memory that is used again; of many small tensors in a row each operation is made once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import is_
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from pacesetter.optimizers._base import Walked
+from pacesetter.optimizers._base import Walked, in_row
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._several import Several
 from pacesetter.optimizers._walk import (
     Coefficients,
     Made,
@@ -33,8 +37,10 @@ SMALL = 2**15
 """Numbers up to which a tensor goes in a row with others: above it, copying them costs more than a few calls."""
 PART_ELSEWHERE = 2**24
 """On devices that take long to begin an operation."""
-
-States = dict[str, dict[str, Tensor]]
+TOGETHER = 2**20
+"""Numbers of several tensors whose operations are made together."""
+SUMMED_IN = (torch.float32, torch.float64)
+"""Precisions in which numbers of a row are summed; those of another are brought to the first."""
 
 
 class Piece:
@@ -43,16 +49,22 @@ class Piece:
     def __init__(
         self, places: list[int], weights: list[Tensor], states: list[dict[str, Tensor]], slots: list[str]
     ) -> None:
-        self.places, self.weights, self._states = places, weights, states
-        self._kept = [(state, slot, state[slot]) for state in states for slot in slots]
+        self.places, self.weights = places, weights
+        self.on_host = weights[0].device.type == "cpu"
+        self.kept = [(state, slot, state[slot]) for state in states for slot in slots]
+        self._at = self._where()
 
     def holds(self) -> bool:
-        """Whether nobody has replaced the state of a tensor."""
-        return all(state.get(slot) is value for state, slot, value in self._kept)
+        """Whether nobody has put the numbers of the weights elsewhere."""
+        return self._at == self._where()
+
+    def _where(self) -> list[Any]:
+        """What the views of weights that it holds depend on."""
+        return []
 
     def parts(self) -> Iterator[Numbers]:
         """The numbers of each part, to be written into."""
-        yield _numbers({slot: value for _, slot, value in self._kept}, self.weights[0], self.weights[0].grad)
+        yield _numbers({slot: value for _, slot, value in self.kept}, self.weights[0], self.weights[0].grad)
 
     def write(self, part: Numbers, new: New) -> None:
         """Put what is new of a part in its place, if it is not there."""
@@ -62,132 +74,195 @@ class Piece:
 
     def coefficients(self, made: list[Any]) -> list[Any]:
         """Those of its tensor."""
-        return [value[self.places[0]] if has_one_for_each(value) else value for value in made]
+        return [self._own(value) if has_one_for_each(value) else value for value in made]
 
-    def sums(self, term: Term) -> list[Tensor]:
-        """The sum of a part's term, for each of its tensors."""
+    def _own(self, value: Tensor) -> Scalar:
+        own = value[self.places[0]]
+        return own.item() if self.on_host else own
+
+    def sums(self, term: Term, each: bool) -> Sequence[Scalar]:
+        """The sum of a part's term; for each of its tensors, if that is asked for; of squares the root."""
         return [_summed(term)]
 
 
-class Large(Piece):
+class Dense(Piece):
+    """A piece that goes over its numbers as they lie in memory."""
+
+    def _where(self) -> list[Any]:
+        return [(p.data_ptr(), p.dtype, p.shape, p.is_contiguous()) for p in self.weights]
+
+
+class Large(Dense):
     """A tensor in parts."""
 
     def __init__(self, size: int, *own: Any) -> None:
         super().__init__(*own)
         self._size = size
-        flat = [torch.split(value.view(-1), size) for _, _, value in self._kept]
-        slots = [slot for _, slot, _ in self._kept]
-        self._parts = [dict(zip(slots, values, strict=True)) for values in zip(*flat, strict=True)]
+        slots = [slot for _, slot, _ in self.kept]
+        flat = [torch.split(value.view(-1), size) for value in (self.weights[0], *(own for _, _, own in self.kept))]
+        self._parts = [(weight, dict(zip(slots, values, strict=True))) for weight, *values in zip(*flat, strict=True)]
 
     def parts(self) -> Iterator[Numbers]:
         """The parts, one after the other."""
-        weight = self.weights[0]
-        assert weight.grad is not None
-        weights, grads = (torch.split(value.reshape(-1), self._size) for value in (weight, weight.grad))
-        for slots, own, grad in zip(self._parts or [{}] * len(weights), weights, grads, strict=True):
-            yield _numbers(slots, own, grad)
+        grad = self.weights[0].grad
+        assert grad is not None
+        for (weight, slots), own in zip(self._parts, torch.split(grad.reshape(-1), self._size), strict=True):
+            yield _numbers(slots, weight, own)
 
 
-class Row(Piece):
+class Row(Dense):
     """Several small tensors in a row. Their state lies in a row; what the optimizer has for each are views."""
 
     def __init__(
         self, places: list[int], weights: list[Tensor], states: list[dict[str, Tensor]], slots: list[str]
     ) -> None:
         self._lengths = [weight.numel() for weight in weights]
-        self._flat: dict[str, Tensor] = {}
+        self._flat = [weight.view(-1) for weight in weights]
+        self._begins = np.cumsum([0, *self._lengths[:-1]])
+        self._slots: dict[str, Tensor] = {}
         for slot in slots:
-            self._flat[slot] = _in_one_row([state[slot] for state in states])
-            for state, view in zip(states, _as_they_were(self._flat[slot], weights), strict=True):
+            self._slots[slot] = _in_one_row([state[slot] for state in states])
+            for state, view in zip(states, _as_they_were(self._slots[slot], weights), strict=True):
                 state[slot] = view
         super().__init__(places, weights, states, slots)
 
     def parts(self) -> Iterator[Numbers]:
         """All of it at once."""
-        yield _numbers(self._flat, _in_one_row(self.weights), _in_one_row([weight.grad for weight in self.weights]))
+        yield _numbers(self._slots, torch.cat(self._flat), _in_one_row([weight.grad for weight in self.weights]))
 
     def write(self, part: Numbers, new: New) -> None:
         """The weights go to their tensors."""
         if "weight" in new:
-            torch._foreach_copy_(self.weights, list(_as_they_were(new["weight"], self.weights)))
+            torch.split_with_sizes_copy(new["weight"], self._lengths, out=self._flat)
         for slot, value in new.items():
-            if slot in self._flat and part[slot] is not value:
+            if slot in self._slots and part[slot] is not value:
                 part[slot].copy_(value)
 
-    def coefficients(self, made: list[Any]) -> list[Any]:
+    def _own(self, value: Tensor) -> Tensor:
         """Where each tensor has its own, a row of them."""
-        return [self._spread(value) if has_one_for_each(value) else value for value in made]
+        own = value if len(self.places) == len(value) else value[self.places]
+        if not self.on_host:
+            lengths = torch.tensor(self._lengths, device=value.device)
+            return torch.repeat_interleave(own, lengths, output_size=sum(self._lengths))
+        # NumPy's takes a tenth of the time, and so do its sums.
+        return torch.from_numpy(np.repeat(_summable(own).numpy(), self._lengths)).to(value.dtype)
 
-    def _spread(self, value: Tensor) -> Tensor:
-        spread, own = value.new_empty(sum(self._lengths)), value.unbind()
-        torch._foreach_copy_(self._each(spread), [own[place] for place in self.places])
-        return spread
+    def sums(self, term: Term, each: bool) -> Sequence[Scalar]:
+        """The sum of the row, or for each tensor."""
+        if not each:
+            return [_summed(term)]
+        if not self.on_host:
+            return _summed_each(*(torch.split(own, self._lengths) for own in _factors(term)))
+        own = [_summable(value) for value in _factors(term)]
+        values = own[0] * own[1] if len(own) == 2 else own[0].abs()
+        found = np.add.reduceat(values.numpy(), self._begins)
+        sums: list[float] = (np.sqrt(found) if is_square(term) else found).tolist()
+        return sums
 
-    def _each(self, row: Tensor) -> list[Tensor]:
-        return list(torch.split_with_sizes(row, self._lengths))
 
-    def sums(self, term: Term) -> list[Tensor]:
+class Together(Piece):
+    """Several tensors, of which each operation is made together."""
+
+    def __init__(self, *own: Any) -> None:
+        super().__init__(*own)
+        slots: dict[str, list[Tensor]] = {}
+        for _, slot, value in self.kept:
+            slots.setdefault(slot, []).append(value)
+        self._numbers = {slot: Several(values) for slot, values in slots.items()}
+
+    def parts(self) -> Iterator[Numbers]:
+        """All of it at once."""
+        grads: list[Any] = [weight.grad for weight in self.weights]
+        yield _numbers(self._numbers, Several(self.weights), Several(grads))
+
+    def write(self, part: Numbers, new: New) -> None:
+        """Put what is new of a part in its place, if it is not there."""
+        for slot, value in new.items():
+            if slot in part and part[slot] is not value:
+                torch._foreach_copy_(part[slot].tensors, value.tensors)
+
+    def _own(self, value: Tensor) -> Any:
+        own = value if len(self.places) == len(value) else value[self.places]
+        return Several(own.unbind())
+
+    def sums(self, term: Any, each: bool) -> Sequence[Scalar]:
         """The sum for each tensor."""
-        if not isinstance(term, tuple):
-            return [_summed(own) for own in self._each(term)]
-        if term[0] is term[1]:
-            return list(torch._foreach_norm(self._each(term[0])))  # noqa: SLF001  # as torch's own
-        pairs = zip(*(self._each(own) for own in term), strict=True)
-        return [_summed(pair) for pair in pairs]
+        if is_square(term):
+            return torch._foreach_norm(term[0].tensors)  # noqa: SLF001
+        return _summed_each(*(one.tensors for one in _factors(term)))
 
 
 class Layout:
-    """How the tensors of an optimizer are laid out; it holds as long as they keep their forms and their state."""
+    """How tensors of an optimizer are laid out; it holds as long as they keep their forms and their state.
 
-    def __init__(self, rule: Walked, params: dict[str, Tensor], states: States) -> None:
-        self._form = form(params)
-        self._states = [states[name] for name in params]
+    each: the numbers that the rule keeps for each tensor, in rows; what the optimizer has for each are views.
+    """
+
+    def __init__(self, rule: Walked, weights: list[Tensor], groups: list[int], state: Mapping[Any, Any]) -> None:
+        self.groups, self._weights = groups, weights
+        self._all = list(state.values())
+        self._states = states = [state[weight] for weight in weights]
+        self.each = {slot: in_row(own[slot] for own in states) for slot in rule.each()}
+        for slot, numbers in self.each.items():
+            for own, number in zip(states, numbers.unbind(), strict=True):
+                own[slot] = number
         self.pieces: list[Piece] = []
         rows: dict[Any, list[int]] = {}
-        weights = list(params.values())
-        for place, (name, weight) in enumerate(params.items()):
-            on_cpu = weight.device.type == "cpu"
-            part = PART * torch.get_num_threads() if on_cpu else PART_ELSEWHERE
+        for place, (weight, own_state) in enumerate(zip(weights, states, strict=True)):
+            on_host = weight.device.type == "cpu"
+            part = PART * torch.get_num_threads() if on_host else PART_ELSEWHERE
             slots = list(rule.kept(torch.empty_like(weight, device="meta")))
-            own = [place], [weight], [states[name]], slots
+            own = [place], [weight], [own_state], slots
             dense = type(weight) in (Tensor, torch.nn.Parameter) and all(
-                value.is_contiguous() for value in (weight, *states[name].values())
+                value.is_contiguous() for value in (weight, *(own_state[slot] for slot in slots))
             )
-            if rule.whole(weight) or not dense:
+            if rule.whole(weight) or not dense or not weight.numel():
                 self.pieces.append(Piece(*own))
-            elif weight.numel() > (SMALL if on_cpu else part):
+            elif weight.numel() > (part if rule.light or not on_host else SMALL):
                 self.pieces.append(Large(part, *own))
             else:
-                group = (name.partition(".")[0], weight.dtype, weight.device, *slots)
-                row = rows.setdefault(group, [])
-                if row and sum(weights[other].numel() for other in row) + weight.numel() > part:
-                    self._add_row(row, weights, slots)
-                    row = rows[group] = []
+                kind = (groups[place], weight.dtype, weight.device, *slots)
+                row = rows.setdefault(kind, [])
+                most = TOGETHER if rule.light else part
+                if row and sum(weights[other].numel() for other in row) + weight.numel() > most:
+                    self._add_row(row, slots, rule.light)
+                    row = rows[kind] = []
                 row.append(place)
         for (_, _, _, *slots), row in rows.items():
-            self._add_row(row, weights, slots)
+            self._add_row(row, slots, rule.light)
+        kept = [own for piece in self.pieces for own in piece.kept]
+        kept += [(own, slot, own[slot]) for own in states for slot in self.each]
+        self._gets = [(own.get, slot) for own, slot, _ in kept]
+        self._values = [value for _, _, value in kept]
 
-    def _add_row(self, row: list[int], weights: list[Tensor], slots: list[str]) -> None:
-        self.pieces.append(Row(row, [weights[place] for place in row], [self._states[place] for place in row], slots))
+    def _add_row(self, row: list[int], slots: list[str], light: bool) -> None:
+        kind = Together if light else Row
+        self.pieces.append(kind(row, [self._weights[p] for p in row], [self._states[p] for p in row], slots))
 
-    def holds(self, params: dict[str, Tensor], states: States) -> bool:
-        """Whether these are the tensors, their forms and their state."""
-        same = all(one is other for one, other in zip(self._states, states.values(), strict=False))
-        return same and self._form == form(params) and all(piece.holds() for piece in self.pieces)
+    def holds(self, weights: list[Tensor], state: Mapping[Any, Any]) -> bool:
+        """Whether these are the tensors, where they were, with their state."""
+        return (
+            _same(weights, self._weights)
+            and _same(state.values(), self._all)
+            and _same([get(slot) for get, slot in self._gets], self._values)
+            and all(piece.holds() for piece in self.pieces)
+        )
 
 
-def form(params: dict[str, Tensor]) -> list[Any]:
-    """What a layout depends on."""
-    return [(name, p.shape, p.dtype, p.device, p.is_contiguous()) for name, p in params.items()]
+def _same(found: Collection[Any], known: Collection[Any]) -> bool:
+    """Whether they are the same objects."""
+    return len(found) == len(known) and all(map(is_, found, known))
 
 
 class InPlace(Walk):
     """A walk that changes weights and state, and of the gradients nothing."""
 
-    def __init__(self, pieces: list[Piece], rates: dict[str, Any]) -> None:
+    def __init__(self, pieces: list[Piece], rates: Sequence[Scalar]) -> None:
         """Begin over the pieces, with the rate of each tensor."""
         super().__init__(rates)
         self._pieces = pieces
+        # There is nobody to wait for: scalars are floats, which cost less.
+        self._on_host = all(piece.on_host for piece in pieces)
         self._begun: list[list[Numbers]] | None = None
         self._regraded: list[tuple[str, Callable[..., Tensor], Made]] = []
 
@@ -198,25 +273,22 @@ class InPlace(Walk):
         *,
         counts: Coefficients | None = None,
         each: bool = False,
-    ) -> list[Tensor]:
+    ) -> list[Any]:
         """The sums; the new slots are in their place, and what else is left lies beside them until the end."""
         sums = Sums(self, counts, each)
         for piece, part, own in self._parts(coefficients, keep=True):
             new, terms = function(part, *own)
             roots = [is_square(term) for term in terms]
-            if each:
-                values = zip(*(piece.sums(term) for term in terms), strict=True)
-                for place, of_one in zip(piece.places, values, strict=True):
-                    sums.add(place, list(of_one), roots)
-            else:
-                sums.add(piece.places[0], [_summed(term) for term in terms], roots)
+            values = [piece.sums(term, each) for term in terms]
+            sums.add(piece.places[: len(values[0])], values, roots)
             piece.write(part, new)  # after the sums, in which the old may be
             part.update({name: value for name, value in new.items() if name not in part})
-        return sums.found()
+        found = sums.found(self._on_host)
+        return [value.item() for value in found] if self._on_host and not each else found
 
     def regrade(self, function: Callable[..., Tensor], coefficients: Coefficients = none, into: str = "grad") -> None:
         """The gradient of a part is made when the part is gone over next."""
-        self._regraded.append((into, function, Made(coefficients)))
+        self._regraded.append((into, function, Made(coefficients, self._on_host)))
 
     def move(self, function: Callable[..., New], coefficients: Coefficients, lane: dict[str, Tensor]) -> None:
         """The new weights and slots are in their place."""
@@ -224,7 +296,7 @@ class InPlace(Walk):
             piece.write(part, function(part, *own))
 
     def _parts(self, coefficients: Coefficients, keep: bool) -> Iterator[tuple[Piece, Numbers, list[Any]]]:
-        rates, made = list(self.of_each.values()), Made(coefficients)
+        rates, made = self.of_each, Made(coefficients, self._on_host)
         regraded, self._regraded = self._regraded, []
         begun: Sequence[Iterable[Numbers]] = self._begun or [piece.parts() for piece in self._pieces]
         gone_over = []
@@ -233,7 +305,7 @@ class InPlace(Walk):
             own = piece.coefficients(made.of(rate, dtype))
             anew = [(into, again, piece.coefficients(of.of(rate, dtype))) for into, again, of in regraded]
             kept = []
-            for part in parts if keep else _taken(parts):
+            for part in _taken(parts) if isinstance(parts, list) and not keep else parts:
                 for into, again, its in anew:
                     part[into] = again(part, *its)
                 yield piece, part, own
@@ -243,17 +315,14 @@ class InPlace(Walk):
         self._begun = gone_over if keep else None
 
 
-def _taken(parts: Iterable[Numbers]) -> Iterator[Numbers]:
+def _taken(parts: list[Numbers]) -> Iterator[Numbers]:
     """The parts, none of which is held any more once the next is asked for: their memory is used again."""
-    if not isinstance(parts, list):
-        yield from parts
-        return
     parts.reverse()
     while parts:
         yield parts.pop()
 
 
-def _numbers(slots: dict[str, Tensor], weight: Tensor, grad: Tensor | None) -> Numbers:
+def _numbers(slots: Mapping[str, Any], weight: Any, grad: Any) -> Numbers:
     """A part's numbers, which the rule may write into."""
     numbers = Numbers(slots, weight=weight, grad=grad)
     numbers.in_place = True
@@ -271,10 +340,23 @@ def _as_they_were(row: Tensor, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     return views
 
 
-def _summed(term: Term) -> Tensor:
+def _summable(row: Tensor) -> Tensor:
+    return row if row.dtype in SUMMED_IN else row.to(SUMMED_IN[0])
+
+
+def _factors(term: Any) -> tuple[Any, ...]:
+    return term if isinstance(term, tuple) else (term,)
+
+
+def _summed_each(*factors: Sequence[Tensor]) -> list[Tensor]:
+    return [_summed(own if len(own) == 2 else own[0]) for own in zip(*factors, strict=True)]
+
+
+def _summed(term: Any) -> Tensor:
     """The sum of a term of one tensor; of squares the root."""
     if not isinstance(term, tuple):
-        return term.abs().sum()
+        size: Tensor = term.abs().sum()
+        return size
     one, other = term
     if one is other:
         root: Tensor = torch.linalg.vector_norm(one)

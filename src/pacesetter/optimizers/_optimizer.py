@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Rule, Walked, in_row
+from pacesetter.optimizers._base import Rule, Walked
 from pacesetter.optimizers._in_place import InPlace, Layout
 
 __all__ = ["RuleOptimizer", "made"]
@@ -67,7 +67,7 @@ class RuleOptimizer(Optimizer):
             raise InputError(f"`rule` must be a rule of ours, got rule={rule}: call its to_torch(params, lr)")
         self.rule = rule
         self._layout: Layout | None = None
-        self.shared: dict[str, torch.Tensor] = {}
+        self._lane: dict[str, Any] = {}
         self._by_weight: set[str] = set()
         self._evaluating = False
         super().__init__(checked_groups(params, lr), {"lr": lr})
@@ -109,33 +109,31 @@ class RuleOptimizer(Optimizer):
                 raise InputError(
                     f"`step` of `{self.rule}` needs the loss, got none: call step(closure) or step(loss=...)"
                 )
-            extra["loss"] = loss.detach() if isinstance(loss, torch.Tensor) else torch.tensor(float(loss))
-        names = self._names()
-        params = {name: p for name, p in names.items() if p.grad is not None}
-        if not params:
+            extra["loss"] = _quick(loss.detach()) if isinstance(loss, torch.Tensor) else float(loss)
+        weights = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not weights:
             return loss
-        for name, p in params.items():
-            assert p.grad is not None
-            if p.grad.is_sparse:
-                raise InputError(f"`grad` must be dense for `{self.rule}`, got a sparse one of parameter {name}")
-        states = {name: self.state[p] for name, p in params.items()}
-        if not all(states.values()):
-            self._begin({name: p for name, p in params.items() if not states[name]})
-        if self._layout is None or not self._layout.holds(params, states):
-            self._layout = Layout(self.rule, params, states)
-        each = {slot: in_row(state[slot] for state in states.values()) for slot in self.rule.each()}
-        walk = InPlace(self._layout.pieces, self._rates(params))
-        after = self.rule.advance(walk, self.shared | each, **extra)
-        for slot in each:
-            for state, value in zip(states.values(), after.pop(slot).unbind(), strict=True):
-                state[slot] = value
-        self.shared = after
+        if self._layout is None or not self._layout.holds(weights, self.state):
+            self._layout = self._laid_out()
+        layout = self._layout
+        after = self.rule.advance(InPlace(layout.pieces, self._rates(layout.groups)), self._lane | layout.each, **extra)
+        for slot, row in layout.each.items():
+            row.copy_(after.pop(slot))
+        self._lane = after
         return loss
 
     def effective_lr(self) -> list[float]:
         """The rate of the last update for each group, as the rule worked it out."""
-        state: Any = self.shared
-        return [float(self.rule.effective_lr(state, group["lr"])) for group in self.param_groups]
+        return [float(self.rule.effective_lr(self._lane, group["lr"])) for group in self.param_groups]
+
+    @property
+    def shared(self) -> dict[str, torch.Tensor]:
+        """State that belongs to all parameters together, to be saved and set."""
+        return {slot: torch.as_tensor(value, dtype=torch.float64) for slot, value in self._lane.items()}
+
+    @shared.setter
+    def shared(self, values: dict[str, torch.Tensor]) -> None:
+        self._lane = {slot: _quick(value.clone()) for slot, value in values.items()}
 
     def is_training(self, ids: set[int]) -> bool:
         """Whether any parameter with one of these ids is its own, and has the weights that are trained."""
@@ -145,24 +143,35 @@ class RuleOptimizer(Optimizer):
         """All parameters, called after group and place."""
         return {f"{g}.{i}": p for g, group in enumerate(self.param_groups) for i, p in enumerate(group["params"])}
 
-    def _rates(self, params: Named) -> dict[str, Any]:
+    def _rates(self, groups: list[int]) -> list[Any]:
+        """The rates of tensors that are in these groups; groups of one rate have the same object."""
         rates: list[Any] = []
         for group in self.param_groups:
-            lr = group["lr"]
+            lr = _quick(group["lr"])
             rates.append(next((rate for rate in rates if rate is lr or rate == lr), lr))
-        if all(rate is rates[0] for rate in rates):
-            return dict.fromkeys(params, rates[0])
-        return {name: rates[int(name.partition(".")[0])] for name in params}
+        return [rates[group] for group in groups]
+
+    def _laid_out(self) -> Layout:
+        """Where the weights that have a gradient lie; those that had none before get their state."""
+        params = {name: p for name, p in self._names().items() if p.grad is not None}
+        for name, p in params.items():
+            if p.grad is not None and p.grad.is_sparse:
+                raise InputError(f"`grad` must be dense for `{self.rule}`, got a sparse one of parameter {name}")
+        self._begin({name: p for name, p in params.items() if not self.state[p]})
+        groups = [int(name.partition(".")[0]) for name in params]
+        return Layout(self.rule, list(params.values()), groups, self.state)
 
     def _begin(self, params: Named) -> None:
         """These parameters, which had no gradient before, get their state."""
+        if not params:
+            return
         for slot, value in self.rule.init(params).items():
             if isinstance(value, dict):
                 self._by_weight.add(slot)
                 for name, own in value.items():
                     self.state[params[name]][slot] = own
             else:
-                self.shared.setdefault(slot, value)
+                self._lane.setdefault(slot, _quick(value))
         for p in params.values():
             self.state[p].setdefault("seen", p.new_ones(()))  # a rule may keep nothing of its own for a weight
 
@@ -212,7 +221,7 @@ class RuleOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """All that it knows: tensors, numbers, text, lists and dicts."""
-        own = {"rule": str(self.rule), "shared": dict(self.shared), "slots": sorted(self._by_weight)}
+        own = {"rule": str(self.rule), "shared": self.shared, "slots": sorted(self._by_weight)}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -229,7 +238,7 @@ class RuleOptimizer(Optimizer):
         kept = {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
         super().load_state_dict(kept)
         # torch brought floating state to the precision of the weights, and did not copy what needed no change.
-        self.shared = {slot: value.clone() for slot, value in state_dict["shared"].items()}
+        self.shared = state_dict["shared"]
         self._by_weight = set(state_dict["slots"])
         params = self._names()
         forms: Any = self.rule.init({name: torch.empty_like(p, device="meta") for name, p in params.items()})
@@ -240,8 +249,14 @@ class RuleOptimizer(Optimizer):
                 self.state[p][slot] = own.to(p.device, forms[slot][name].dtype, copy=True)
 
 
-_OWN = ("rule", "shared", "_by_weight", "_evaluating")
+_OWN = ("rule", "_lane", "_by_weight", "_evaluating")
 """What an optimizer keeps besides torch's."""
+
+
+def _quick(value: Any) -> Any:
+    """A number as a float, where no device has to be waited for."""
+    is_there = isinstance(value, torch.Tensor) and value.dim() == 0 and value.device.type == "cpu"
+    return value.item() if is_there else value
 
 
 def _settings(rule: Rule) -> set[str]:

@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pacesetter.optimizers._scalars import Scalar, is_number
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Scalar: TypeAlias = "float | Tensor"
 New: TypeAlias = dict[str, Any]
 """What is new of a tensor's numbers, by name."""
 Term: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
@@ -41,29 +42,60 @@ class Numbers(dict[str, Any]):
         grad: Tensor = self["grad"]
         return grad.add(self["weight"], alpha=weight_decay) if weight_decay else grad
 
+    # What is made of a tensor that nobody else needs takes its place, in a walk in place.
+
+    def sign(self, made: "Tensor") -> "Tensor":
+        """The signs."""
+        return made.sign_() if self.in_place else made.sign()
+
+    def root(self, square: "Tensor", eps: Scalar) -> "Tensor":
+        """The square root, which is made here, and `eps` added."""
+        made = square.sqrt()
+        spread: Tensor = made.add_(eps) if self.in_place else made + eps
+        return spread
+
+    def over(self, one: "Tensor", made: "Tensor") -> "Tensor":
+        """One divided by what was made."""
+        import torch
+
+        ratio: Tensor = torch.div(one, made, out=made) if self.in_place else one / made
+        return ratio
+
+    def with_weight(self, made: "Tensor", factor: Scalar) -> "Tensor":
+        """What was made and so many times the weight."""
+        if self.in_place and is_number(factor):
+            return made.add_(self["weight"], alpha=factor)
+        more: Tensor = made + factor * self["weight"]
+        return more
+
     def lerp(self, name: str, end: "Tensor", share: Scalar) -> "Tensor":
         """The old, moved by a share of the way to `end`."""
         old: Tensor = self[name]
         return old.lerp_(end, share) if self.in_place else old.lerp(end, share)
 
-    def blend(self, name: str, beta: float, one: "Tensor", other: "Tensor", factor: float = 1.0) -> "Tensor":
-        """`beta` times the old, and `factor` times the product of two others."""
+    def blend(self, name: str, beta: float, one: "Tensor", other: Any, factor: float = 1.0) -> "Tensor":
+        """`beta` times the old, and `factor` times the product of two others, the second may be a scalar."""
         old: Tensor = self[name]
+        if is_number(other):
+            factor = factor * other
+            return old.mul_(beta).add_(one, alpha=factor) if self.in_place else (old * beta).add(one, alpha=factor)
         if self.in_place:
             return old.mul_(beta).addcmul_(one, other, value=factor)
         return (old * beta).addcmul(one, other, value=factor)
 
-    def less(self, name: str, step: "Tensor", rate: Scalar) -> "Tensor":
+    def less(self, name: str, step: "Tensor", rate: Any) -> "Tensor":
         """The old, less `rate` times `step`."""
         old: Tensor = self[name]
-        if isinstance(rate, int | float):
+        if is_number(rate):
             return old.sub_(step, alpha=rate) if self.in_place else old.sub(step, alpha=rate)
         return old.addcmul_(step, rate, value=-1) if self.in_place else old.addcmul(step, rate, value=-1)
 
-    def less_ratio(self, name: str, one: "Tensor", other: "Tensor") -> "Tensor":
-        """The old, less one divided by another."""
+    def less_ratio(self, name: str, one: "Tensor", other: "Tensor", rate: Any = 1.0) -> "Tensor":
+        """The old, less `rate` times one divided by another."""
         old: Tensor = self[name]
-        return old.addcdiv_(one, other, value=-1) if self.in_place else old.addcdiv(one, other, value=-1)
+        if not is_number(rate):
+            one, rate = rate * one, 1.0
+        return old.addcdiv_(one, other, value=-rate) if self.in_place else old.addcdiv(one, other, value=-rate)
 
     def scaled(self, name: str, factor: Scalar) -> "Tensor":
         """The old, times a factor."""
@@ -84,10 +116,14 @@ class Walk(ABC):
     no slot one that sees leaves what those after it would else work out again.
     """
 
-    def __init__(self, rates: "dict[str, Scalar]") -> None:
-        """Hold the rate of each tensor."""
+    def __init__(self, rates: Sequence[Scalar]) -> None:
+        """Hold the rate of each tensor; tensors of one rate have the same object."""
         self.of_each = rates
-        self.rates = list({id(rate): rate for rate in rates.values()}.values())
+
+    @property
+    def rates(self) -> list[Any]:
+        """The rates that there are."""
+        return list({id(rate): rate for rate in self.of_each}.values())
 
     @abstractmethod
     def see(
@@ -131,8 +167,8 @@ class Around(Walk):
 class Fresh(Walk):
     """A walk that changes nothing that it is given: what is new takes the place of the old among its `numbers`."""
 
-    def __init__(self, numbers: dict[str, Numbers], rates: "dict[str, Scalar]") -> None:
-        """Begin with the numbers of each tensor."""
+    def __init__(self, numbers: Sequence[Numbers], rates: Sequence[Scalar]) -> None:
+        """Begin with the numbers of each tensor, and its rate."""
         super().__init__(rates)
         self.numbers = numbers
 
@@ -146,10 +182,10 @@ class Fresh(Walk):
     ) -> "list[Tensor]":
         """The sums, and the new slots."""
         made, sums = Made(coefficients), Sums(self, counts, each)
-        for place, (name, numbers) in enumerate(self.numbers.items()):
-            new, terms = function(numbers, *made.at(self.of_each[name], numbers["weight"].dtype, place))
+        for place, numbers in enumerate(self.numbers):
+            new, terms = function(numbers, *made.at(self.of_each[place], numbers["weight"].dtype, place))
             numbers.update(new)
-            sums.add(place, [_summed(term) for term in terms], [is_square(term) for term in terms])
+            sums.add([place], [[_summed(term)] for term in terms], [is_square(term) for term in terms])
         return sums.found()
 
     def regrade(self, function: "Callable[..., Tensor]", coefficients: Coefficients = none, into: str = "grad") -> None:
@@ -159,22 +195,22 @@ class Fresh(Walk):
     def move(self, function: Callable[..., New], coefficients: Coefficients, lane: "dict[str, Tensor]") -> None:
         """The new weights and slots."""
         made = Made(coefficients)
-        for place, (name, numbers) in enumerate(self.numbers.items()):
-            numbers.update(function(numbers, *made.at(self.of_each[name], numbers["weight"].dtype, place)))
+        for place, numbers in enumerate(self.numbers):
+            numbers.update(function(numbers, *made.at(self.of_each[place], numbers["weight"].dtype, place)))
 
 
 class Made:
     """Coefficients, worked out once for all tensors of one rate and kind."""
 
-    def __init__(self, coefficients: Coefficients) -> None:
-        self._make = coefficients
+    def __init__(self, coefficients: Coefficients, as_floats: bool = False) -> None:
+        self._make, self._as_floats = coefficients, as_floats
         self._made: dict[tuple[int, torch.dtype], list[Any]] = {}
 
     def of(self, rate: Any, dtype: "torch.dtype") -> list[Any]:
         """Those of a rate, in the precision of the weights."""
         key = (id(rate), dtype)
         if key not in self._made:
-            self._made[key] = [cast(value, dtype) for value in self._make(rate)]
+            self._made[key] = [cast(value, dtype, self._as_floats) for value in self._make(rate)]
         return self._made[key]
 
     def at(self, rate: Any, dtype: "torch.dtype", place: int) -> list[Any]:
@@ -184,34 +220,46 @@ class Made:
 
 def has_one_for_each(value: Any) -> bool:
     """Whether a coefficient has a number for each tensor."""
-    return not isinstance(value, int | float) and value.dim() == 1
+    return not is_number(value) and value.dim() == 1
 
 
-def cast(value: Any, dtype: "torch.dtype") -> Any:
+def cast(value: Any, dtype: "torch.dtype", as_float: bool = False) -> Any:
     """A scalar in a precision, so that it does not raise that of weights (in vmap, and of those without dimensions)."""
-    return value if isinstance(value, int | float) else value.to(dtype)
+    if as_float and not is_number(value) and value.dim() == 0:
+        return value.item()
+    return value if is_number(value) else value.to(dtype)
 
 
 class Sums:
     """Sums of several tensors, or of parts of them, being collected."""
 
     def __init__(self, walk: Walk, counts: Coefficients | None, each: bool) -> None:
-        self._rates, self._counts, self._each = list(walk.of_each.values()), counts, each
+        self._rates, self._counts, self._each = walk.of_each, counts, each
         self._places: list[int] = []
-        self._values: list[list[Tensor]] = []
+        self._columns: list[list[Scalar]] = []
         self._roots: list[bool] = []
 
-    def add(self, place: int, values: "list[Tensor]", roots: list[bool]) -> None:
-        """The sums of what belongs to the tensor at a place, or to it and others of its rate; of squares, the roots."""
-        self._places.append(place)
-        self._values.append(values)
-        self._roots = roots
+    def add(self, places: list[int], values: Sequence[Sequence[Scalar]], roots: list[bool]) -> None:
+        """The sums of the tensors at some places, for each term; of one, they may be of others of its rate too.
 
-    def found(self) -> "list[Tensor]":
-        """The sums, in double precision."""
+        roots: which of them are the roots of sums, as those of squares are.
+        """
+        self._places += places
+        self._roots = roots
+        self._columns = self._columns or [[] for _ in values]
+        for column, found in zip(self._columns, values, strict=True):
+            column.extend(found)
+
+    def found(self, on_host: bool = False) -> "list[Tensor]":
+        """The sums, in double precision. on_host: their device need not be waited for."""
         import torch
 
-        columns = [torch.stack(column).double() for column in zip(*self._values, strict=True)]
+        columns: list[Any] = self._columns
+        if on_host:
+            numbers = [[value if is_number(value) else value.item() for value in column] for column in columns]
+            columns = list(torch.tensor(numbers, dtype=torch.float64))
+        else:
+            columns = [torch.stack(column).double() for column in columns]
         columns = [column.square() if root else column for column, root in zip(columns, self._roots, strict=True)]
         if self._each:
             if self._places == list(range(len(self._rates))):

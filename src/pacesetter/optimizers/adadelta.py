@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["adadelta"]
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Walked, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk, cast
+from pacesetter.optimizers._scalars import Scalar, minimum
+from pacesetter.optimizers._walk import New, Numbers, Walk, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,12 +70,10 @@ class adafactor(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The step after one update."""
-        import torch
-
         step = lane["step"] + 1
 
         def coefficients(lr: Any) -> tuple[Any, ...]:
-            return lr, torch.minimum(torch.as_tensor(lr, dtype=torch.float64), step**-0.5), step**self.beta2_decay
+            return lr, minimum(lr, step**-0.5), step**self.beta2_decay
 
         walk.move(self._moved, coefficients, {"step": step})
         return {"step": step}

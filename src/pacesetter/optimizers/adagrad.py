@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["adagrad"]
 
@@ -47,7 +48,7 @@ class adagrad(Elementwise):
         (lr,) = coefficients
         grad = t.pulled(self.weight_decay)
         total = t["sum"].addcmul(grad, grad)
-        return {"weight": t.less_ratio("weight", lr * grad, total.sqrt() + self.eps), "sum": total}
+        return {"weight": t.less_ratio("weight", grad, t.root(total, self.eps), lr), "sum": total}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adagrad`."""

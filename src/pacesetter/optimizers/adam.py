@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar, root, where
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["adam"]
 
@@ -58,10 +59,7 @@ class adam(Elementwise):
         found = corrected(lr, step, self.beta1, self.beta2, self.eps)
         if not self.gi_start:
             return found
-        import torch
-
-        step = torch.as_tensor(step, dtype=torch.float64)
-        return (*found, torch.where(step == 1, 1.0, torch.full_like(step, 1 - self.beta2)))
+        return (*found, where(step == 1, 1.0, 1 - self.beta2))
 
     def move(self, t: Numbers, *coefficients: Scalar) -> New:
         """The numbers of one tensor after the update."""
@@ -75,7 +73,7 @@ class adam(Elementwise):
         spread = new["square"]
         if self.amsgrad:
             new["largest"] = spread = t["largest"].maximum(spread)
-        new["weight"] = t.less_ratio("weight", size * new["mean"], spread.sqrt() + eps)
+        new["weight"] = t.less_ratio("weight", new["mean"], t.root(spread, eps), size)
         return new
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]] | None:
@@ -92,5 +90,5 @@ def corrected(lr: Scalar, step: Scalar, beta1: float, beta2: float, eps: float) 
     lr * (m / a) / (sqrt(v / b) + eps) = (lr * sqrt(b) / a) * m / (sqrt(v) + eps * sqrt(b)),
     with a = 1 - beta1^t and b = 1 - beta2^t.
     """
-    root = (1 - beta2**step) ** 0.5
-    return lr * root / (1 - beta1**step), eps * root
+    right = root(1 - beta2**step)
+    return lr * right / (1 - beta1**step), eps * right

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["adamax"]
 
@@ -55,7 +56,7 @@ class adamax(Elementwise):
         grad = t.pulled(self.weight_decay)
         mean = t.lerp("mean", grad, 1 - self.beta1)
         largest = (t["largest"] * self.beta2).maximum(grad.abs() + self.eps)
-        return {"weight": t.less_ratio("weight", size * mean, largest), "mean": mean, "largest": largest}
+        return {"weight": t.less_ratio("weight", mean, largest, size), "mean": mean, "largest": largest}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.Adamax`."""

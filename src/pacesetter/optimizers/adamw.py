@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 from pacesetter.optimizers.adam import corrected
 
 __all__ = ["adamw"]
@@ -56,7 +57,7 @@ class adamw(Elementwise):
         square = t.blend("square", self.beta2, t["grad"], t["grad"], 1 - self.beta2)
         if self.weight_decay:
             t = t.having(weight=t.scaled("weight", stays))
-        return {"weight": t.less_ratio("weight", size * mean, square.sqrt() + eps), "mean": mean, "square": square}
+        return {"weight": t.less_ratio("weight", mean, t.root(square, eps), size), "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.AdamW`."""

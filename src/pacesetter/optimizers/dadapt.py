@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.optimizers._base import State, Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
+from pacesetter.optimizers._scalars import Scalar, maximum, quotient, root, where
+from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,19 +60,16 @@ class dadapt_sgd(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
-        import torch
-
         (squares,) = walk.see(lambda t: ({}, [(t["grad"], t["grad"])]))
-        first = torch.where(lane["first"] > 0, lane["first"], squares.sqrt())
-        used = torch.where(first > 0, lane["d"] / torch.where(first > 0, first, 1.0), 0.0)
+        first = where(lane["first"] > 0, lane["first"], root(squares))
+        used = quotient(lane["d"], first, 0.0)
         if self.weight_decay:
             walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
         gains, squares = walk.see(self._seen, lambda lr: (used * lr,), counts=lambda lr: (used * lr, 1.0))
-        numerator, size = lane["numerator"] + gains, squares.sqrt()
-        known = size > 0
-        found = torch.where(known, 2 * numerator / torch.where(known, size, 1.0), lane["d"])
-        after = {"d": torch.maximum(lane["d"], found), "used": used, "numerator": numerator, "first": first}
-        share = known.double() * (1 - self.momentum)
+        numerator = lane["numerator"] + gains
+        found = quotient(2 * numerator, root(squares), lane["d"])
+        after = {"d": maximum(lane["d"], found), "used": used, "numerator": numerator, "first": first}
+        share = where(squares > 0, 1 - self.momentum, 0.0)
         walk.move(
             lambda t, share: {"weight": t.lerp("weight", t["start"] - t["sum"], share)}, lambda lr: (share,), after
         )
@@ -79,7 +77,7 @@ class dadapt_sgd(Walked):
 
     @staticmethod
     def _seen(t: Numbers, rate: Any) -> "tuple[New, list[Term]]":
-        summed = t["sum"].addcmul(t["grad"], rate)  # the old is asked for after it
+        summed = t.apart().less("sum", t["grad"], -rate)  # the old is asked for after it
         return {"sum": summed}, [(t["grad"], t["sum"]), (summed, summed)]
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
@@ -142,27 +140,24 @@ class dadapt_adam(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
-        import torch
-
-        step, root = lane["step"] + 1, self.beta2**0.5
-        corrected = (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step) if self.bias_correction else 1.0
+        step, memory = lane["step"] + 1, self.beta2**0.5
+        corrected = root(1 - self.beta2**step) / (1 - self.beta1**step) if self.bias_correction else 1.0
         used = lane["d"] * corrected
         if self.weight_decay and not self.decoupled:
             walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
         gains, size = walk.see(
             self._seen,
-            lambda lr: ((1 - self.beta1) * used * lr, (1 - root) * used * lr),
+            lambda lr: ((1 - self.beta1) * used * lr, (1 - memory) * used * lr),
             counts=lambda lr: (used * lr, 1.0),
         )
-        numerator = root * lane["numerator"] + (1 - root) * gains
-        known = size > 0
-        found = torch.where(known, numerator / ((1 - root) * torch.where(known, size, 1.0)), lane["d"])
-        after = {"step": step, "d": torch.maximum(lane["d"], found), "used": used, "numerator": numerator}
+        numerator = memory * lane["numerator"] + (1 - memory) * gains
+        found = quotient(numerator, (1 - memory) * size, lane["d"])
+        after = {"step": step, "d": maximum(lane["d"], found), "used": used, "numerator": numerator}
         walk.move(self._moved, lambda lr: (1 - self.weight_decay * used * lr,), after)
         return after
 
     def _seen(self, t: Numbers, fresh: Any, share: Any) -> "tuple[New, list[Term]]":
-        grad, step = t["grad"], t["sum"] / (t["square"].sqrt() + self.eps)
+        grad, step = t["grad"], t.over(t["sum"], t.root(t["square"], self.eps))
         new = {
             "mean": t.blend("mean", self.beta1, grad, fresh),
             "square": t.blend("square", self.beta2, grad, grad, 1 - self.beta2),
@@ -173,7 +168,7 @@ class dadapt_adam(Walked):
     def _moved(self, t: Numbers, stays: Any) -> New:
         if self.weight_decay and self.decoupled:
             t = t.having(weight=t.scaled("weight", stays))
-        return {"weight": t.less_ratio("weight", t["mean"], t["square"].sqrt() + self.eps)}
+        return {"weight": t.less_ratio("weight", t["mean"], t.root(t["square"], self.eps))}
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate times lr."""

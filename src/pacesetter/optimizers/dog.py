@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Params, State, Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
+from pacesetter.optimizers._scalars import Scalar, maximum, mean, root, where
+from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ class _Distances(Walked):
     """
 
     adaptive: ClassVar[bool] = False
+    light: ClassVar[bool] = True
     unit: ClassVar[str] = UNIT
     sets_rate: ClassVar[bool] = True
 
@@ -49,17 +51,15 @@ class _Distances(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update; r and G are one number, or one for each tensor in a row."""
-        import torch
-
         if self.weight_decay:
             walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
         sizes, ways, squares = walk.see(self._seen, each=bool(self.each()))
         first = lane["gradients"] == 0  # where no gradient has been seen: eps is above 0
-        farthest = torch.maximum(lane["distance"], ways.sqrt())
-        distance = torch.where(first, self.reps_rel * (1 + sizes.sqrt()), farthest)
-        gradients = torch.where(first, self.eps, lane["gradients"]) + squares
-        ratio, step = distance / gradients.sqrt(), lane["step"] + 1
-        after = {"step": step, "used": ratio.mean(), "distance": distance, "gradients": gradients}
+        farthest = maximum(lane["distance"], root(ways))
+        distance = where(first, self.reps_rel * (1 + root(sizes)), farthest)
+        gradients = where(first, self.eps, lane["gradients"]) + squares
+        ratio, step = distance / root(gradients), lane["step"] + 1
+        after = {"step": step, "used": mean(ratio), "distance": distance, "gradients": gradients}
         # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
         share = (1 + GAMMA) / (step + GAMMA)
         walk.move(self._moved, lambda lr: (ratio * lr, share), after)

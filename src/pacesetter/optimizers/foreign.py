@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Params, Rate, Rule, State
-from pacesetter.optimizers._walk import Scalar
+from pacesetter.optimizers._scalars import Scalar
 from pacesetter.textform import format_arguments, read_arguments
 
 if TYPE_CHECKING:

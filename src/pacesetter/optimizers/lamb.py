@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.optimizers._base import Walked, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
+from pacesetter.optimizers._scalars import Scalar, quotient, root, where
+from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 from pacesetter.optimizers.adam import corrected
 
 if TYPE_CHECKING:
@@ -60,24 +61,24 @@ class lamb(Walked):
         after = {"step": lane["step"] + 1}
         # The size and eps of Adam's step with the bias corrections worked in.
         size, eps = corrected(1.0, after["step"], self.beta1, self.beta2, self.eps)
-        weights, steps = walk.see(self._seen, lambda lr: (size, eps), each=True)
-        ratio = trust(weights, steps)
-        walk.move(lambda t, rate: {"weight": t.less("weight", t["step"], rate)}, lambda lr: (lr * ratio,), after)
+        # The step is seen without its size, which goes into the rate.
+        weights, steps = walk.see(self._seen, lambda lr: (eps, self.weight_decay / size), each=True)
+        rate = size * trust(weights, size * size * steps)
+        walk.move(lambda t, rate: {"weight": t.less("weight", t["step"], rate)}, lambda lr: (lr * rate,), after)
         return after
 
-    def _seen(self, t: Numbers, size: Any, eps: Any) -> "tuple[New, list[Term]]":
+    def _seen(self, t: Numbers, eps: Any, pull: Any) -> "tuple[New, list[Term]]":
         weight, grad = t["weight"], t["grad"]
         mean = t.lerp("mean", grad, 1 - self.beta1)
         square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
-        step: Tensor = size * mean / (square.sqrt() + eps)
+        step = t.over(mean, t.root(square, eps))
         if self.weight_decay:
-            step = step.add(weight, alpha=self.weight_decay)
+            step = t.with_weight(step, pull)
         return {"mean": mean, "square": square, "step": step}, [(weight, weight), (step, step)]
 
 
 def trust(weights: "Tensor", steps: "Tensor", coefficient: float = 1.0) -> "Tensor":
     """The `coefficient` times ||weight|| / ||step|| from their squares, and 1 where either is 0."""
-    import torch
-
-    known = (weights > 0) & (steps > 0)
-    return torch.where(known, coefficient * (weights / torch.where(known, steps, 1.0)).sqrt(), 1.0)
+    ratio = coefficient * root(quotient(weights, steps, 0.0))
+    kept: Tensor = where(ratio > 0, ratio, 1.0)
+    return kept

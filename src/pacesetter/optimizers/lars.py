@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.optimizers._base import Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers, Walk
 from pacesetter.optimizers.lamb import trust
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class lars(Walked):
     """
 
     adaptive: ClassVar[bool] = False
+    light: ClassVar[bool] = True
     unit: ClassVar[str] = "a multiple of the thousandth of its length by which a tensor of weights moves at each step"
 
     momentum: float = 0.9

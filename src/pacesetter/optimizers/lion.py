@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["lion"]
 
@@ -30,6 +31,7 @@ class lion(Elementwise):
     """
 
     adaptive: ClassVar[bool] = True
+    light: ClassVar[bool] = True
     unit: ClassVar[str] = "parameter units per step, for every weight"
 
     beta1: float = 0.9
@@ -47,7 +49,7 @@ class lion(Elementwise):
         """The numbers of one tensor after the update."""
         (lr,) = coefficients
         grad = t["grad"]
-        direction = t["mean"].lerp(grad, 1 - self.beta1).sign()
+        direction = t.sign(t["mean"].lerp(grad, 1 - self.beta1))
         if self.weight_decay:
             direction = direction.add(t["weight"], alpha=self.weight_decay)
         return {"weight": t.less("weight", direction, lr), "mean": t.lerp("mean", grad, 1 - self.beta2)}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import State, Walked, settle
-from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Scalar, Term, Walk, none
+from pacesetter.optimizers._scalars import Scalar, maximum, root
+from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Term, Walk, none
 from pacesetter.optimizers.adamw import adamw
 
 if TYPE_CHECKING:
@@ -113,14 +114,14 @@ class mechanic(Walked):
             return {"moved": moved, "way": way}, [(stepped, stepped), (grad, grad), (way, grad), (way, stepped)]
 
         norm, steepness, gain, drift = walk.see(seen, lambda lr: (whole, *base.coefficients(lr)))
-        pull = self.decay * scale * steepness.sqrt() / (norm.sqrt() + self.eps)
+        pull = self.decay * scale * root(steepness) / (root(norm) + self.eps)
         product = gain + pull * drift
         memories = torch.tensor(MEMORIES, dtype=torch.float64, device=scale.device)
-        products = torch.maximum(memories * lane["products"], product.abs())
+        products = maximum(memories * lane["products"], abs(product))
         squares = memories**2 * lane["squares"] + product**2
-        rewards = torch.clamp(memories * lane["rewards"] - lane["scales"] * product, min=0.0)
-        scales = (products * self.s_init / len(MEMORIES) + rewards) / (squares.sqrt() + self.eps)
-        now = torch.clamp(scales.sum(), min=0.0)
+        rewards = maximum(memories * lane["rewards"] - lane["scales"] * product, 0.0)
+        scales = (products * self.s_init / len(MEMORIES) + rewards) / (root(squares) + self.eps)
+        now = maximum(scales.sum(), 0.0)
 
         def moved(t: Numbers, now: Any) -> New:
             new = t["moved"]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import State, Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
+from pacesetter.optimizers._scalars import Scalar, between, is_number, maximum, minimum, quotient, root, where
+from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,15 +44,14 @@ class _Model(Walked):
         """The step, the mean loss, the mean of <g, x>, the lower bound and the last step's size."""
         return {"step": 0.0, "loss": 0.0, "inner": 0.0, "bound": self.lower_bound, "size": 0.0}
 
-    def _told(self, extra: Any) -> "Tensor":
+    def _told(self, extra: Any) -> Any:
         """The loss, in double precision."""
-        import torch
-
         if "loss" not in extra:
             raise InputError(
                 f"`update` of `{type(self).__name__}` needs the loss, got none: call update(..., loss=loss)"
             )
-        return torch.as_tensor(extra["loss"]).double()
+        told = extra["loss"]
+        return told if is_number(told) else told.double()
 
     def _sizes(self, walk: Walk, lane: Any, told: "tuple[Any, Any, Any, Any]", rho: Any) -> "tuple[Any, Any]":
         """The size of the step by the rate, and what of it is kept."""
@@ -66,27 +66,22 @@ class _Model(Walked):
 
     def _size(self, state: Any, told: "tuple[Any, Any, Any, Any]", rho: Any, rate: Any) -> "tuple[Any, Any]":
         """(step size, lower bound) of the model: told are the mean loss, <d, x>, the mean <g, x> and ||d||^2."""
-        import torch
-
         loss, along, inner, norm = told
         more, bound = 1 + rate * self.weight_decay, state["bound"]
         if self.estimate_bound:
             cap = more * loss + along - more * inner
-            reset = torch.clamp(cap / (2 * more * rho), min=self.lower_bound)
-            bound = torch.where(cap < more * rho * bound, reset, bound)
-        fall = torch.clamp(more * (loss - rho * bound) + along - more * inner, min=0.0)
-        most = rate / rho
-        size = torch.where(norm > 0, torch.clamp(fall / torch.where(norm > 0, norm, 1.0), max=most), 0.0 * norm)
+            reset = maximum(cap / (2 * more * rho), self.lower_bound)
+            bound = where(cap < more * rho * bound, reset, bound)
+        fall = maximum(more * (loss - rho * bound) + along - more * inner, 0.0)
+        # A norm that is no number is not taken for one of 0: it makes NaN of the weights.
+        size = where(norm > 0, minimum(quotient(fall, norm, 0.0), rate / rho), 0.0 * norm)
         if self.estimate_bound:
-            bound = torch.clamp((loss + along - inner - 0.5 * size * norm) / rho, min=self.lower_bound)
+            bound = maximum((loss + along - inner - 0.5 * size * norm) / rho, self.lower_bound)
         return size, bound
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The size of the step along the mean gradient; none at rate 0."""
-        import torch
-
-        size: Any = state["size"]
-        rate: Scalar = torch.where(torch.as_tensor(lr, device=size.device) > 0, size, 0.0)
+        rate: Scalar = where(lr > 0, state["size"], 0.0)
         return rate
 
 
@@ -132,15 +127,13 @@ class momo(_Model):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
-        import torch
-
         step, beta = lane["step"] + 1, self.momentum
         # Without a correction the means start at the first values.
-        fresh = torch.where(step == 1, 1.0, torch.full_like(step, 1 - beta)) if not self.bias_correction else 1 - beta
+        fresh = 1 - beta if self.bias_correction else where(step == 1, 1.0, 1 - beta)
         rho = 1 - beta**step if self.bias_correction else step * 0 + 1
         product, along, norm = walk.see(self._seen, lambda lr: (fresh,))
-        loss = lane["loss"].lerp(self._told(extra), fresh)
-        inner = lane["inner"].lerp(product, fresh)
+        loss = between(lane["loss"], self._told(extra), fresh)
+        inner = between(lane["inner"], product, fresh)
         sizes, found = self._sizes(walk, lane, (loss, along, inner, norm), rho)
         after = {"step": step, "loss": loss, "inner": inner, **found}
         walk.move(lambda t, size, more: self._less(t, t["mean"], size, more), sizes, after)
@@ -197,19 +190,19 @@ class momo_adam(_Model):
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
         step, fresh = lane["step"] + 1, 1 - self.beta1
-        # d / D from the mean square as it is: root * d / (sqrt(v) + root * eps).
-        root = (1 - self.beta2**step) ** 0.5
-        product, along, norm = walk.see(self._seen, lambda lr: (root, root * self.eps))
-        loss = lane["loss"].lerp(self._told(extra), fresh)
-        inner = lane["inner"].lerp(product, fresh)
+        # d / D from the mean square as it is: right * d / (sqrt(v) + right * eps).
+        right = root(1 - self.beta2**step)
+        product, along, norm = walk.see(self._seen, lambda lr: (right, right * self.eps))
+        loss = between(lane["loss"], self._told(extra), fresh)
+        inner = between(lane["inner"], product, fresh)
         sizes, found = self._sizes(walk, lane, (loss, along, inner, norm), 1 - self.beta1**step)
         after = {"step": step, "loss": loss, "inner": inner, **found}
         walk.move(lambda t, size, more: self._less(t, t["scaled"], size, more), sizes, after)
         return after
 
-    def _seen(self, t: Numbers, root: Any, eps: Any) -> "tuple[New, list[Term]]":
+    def _seen(self, t: Numbers, right: Any, eps: Any) -> "tuple[New, list[Term]]":
         weight, grad = t["weight"], t["grad"]
         mean = t.lerp("mean", grad, 1 - self.beta1)
         square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
-        scaled = root * mean / (square.sqrt() + eps)
+        scaled = t.over(right * mean, t.root(square, eps))
         return {"mean": mean, "square": square, "scaled": scaled}, [(grad, weight), (weight, mean), (mean, scaled)]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers, Walk
 from pacesetter.optimizers.adam import corrected
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class muon(Walked):
             return {"weight": t.less("weight", orthogonal(ahead), rate * self._size(*shape)), "mean": mean}
         mean = t.lerp("mean", grad, 1 - self.beta1)
         square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
-        return {"weight": t.less_ratio("weight", size * mean, square.sqrt() + eps), "mean": mean, "square": square}
+        return {"weight": t.less_ratio("weight", mean, t.root(square, eps), size), "mean": mean, "square": square}
 
     def _size(self, rows: int, columns: int) -> float:
         if self.adjust == "original":

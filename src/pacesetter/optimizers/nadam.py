@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.optimizers._base import Walked, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar, root
+from pacesetter.optimizers._walk import New, Numbers, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,18 +59,18 @@ class nadam(Walked):
         step = lane["step"] + 1
         now, next_one = (self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)) for t in (step, step + 1))
         product = lane["product"] * now
-        root = (1 - self.beta2**step) ** 0.5
-        of_grad, of_mean = root * (1 - now) / (1 - product), root * next_one / (1 - product * next_one)
+        right = root(1 - self.beta2**step)
+        of_grad, of_mean = right * (1 - now) / (1 - product), right * next_one / (1 - product * next_one)
         after = {"step": step, "product": product}
-        walk.move(self._moved, lambda lr: (lr * of_grad, lr * of_mean, root * self.eps), after)
+        walk.move(self._moved, lambda lr: (lr * of_grad, lr * of_mean, right * self.eps), after)
         return after
 
     def _moved(self, t: Numbers, of_grad: Any, of_mean: Any, eps: Any) -> New:
         grad = t.pulled(self.weight_decay)
         mean = t.lerp("mean", grad, 1 - self.beta1)
         square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
-        ahead = (of_grad * grad).addcmul(mean, of_mean)
-        return {"weight": t.less_ratio("weight", ahead, square.sqrt() + eps), "mean": mean, "square": square}
+        ahead = of_grad * grad + of_mean * mean
+        return {"weight": t.less_ratio("weight", ahead, t.root(square, eps)), "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:
         """`torch.optim.NAdam`."""

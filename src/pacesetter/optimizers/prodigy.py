@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.optimizers._base import State, Walked, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Term, Walk
+from pacesetter.optimizers._scalars import Scalar, maximum, quotient, root
+from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,8 +71,6 @@ class prodigy(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
-        import torch
-
         d, step, beta3 = lane["d"], lane["step"] + 1, self.beta2**0.5
         used = d * self._corrected(step)
         more = d / self.d0
@@ -85,9 +84,7 @@ class prodigy(Walked):
             counts=lambda lr: (more * used * lr, 1.0),
         )
         numerator = beta3 * lane["numerator"] + gains
-        known = size > 0
-        found = torch.where(known, self.d_coef * numerator / torch.where(known, size, 1.0), d)
-        now = torch.maximum(d, found)
+        now = maximum(d, quotient(self.d_coef * numerator, size, d))
         after = {"step": step, "d": now, "used": used, "numerator": numerator}
         walk.move(self._moved, lambda lr: (used * lr, 1 - used * lr * self.weight_decay, now * self.eps), after)
         return after
@@ -104,10 +101,10 @@ class prodigy(Walked):
     def _moved(self, t: Numbers, rate: Any, stays: Any, eps: Any) -> New:
         if self.weight_decay:
             t = t.having(weight=t.scaled("weight", stays))
-        return {"weight": t.less_ratio("weight", rate * t["mean"], t["square"].sqrt() + eps)}
+        return {"weight": t.less_ratio("weight", t["mean"], t.root(t["square"], eps), rate)}
 
     def _corrected(self, step: Any) -> Any:
-        return (1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step) if self.bias_correction else 1.0
+        return root(1 - self.beta2**step) / (1 - self.beta1**step) if self.bias_correction else 1.0
 
     def effective_lr(self, state: State, lr: Scalar) -> Scalar:
         """The estimate of the distance times lr."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar, root, where
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["radam"]
 
@@ -50,19 +51,17 @@ class radam(Elementwise):
 
     def coefficients(self, lr: Scalar, step: Scalar) -> tuple[Scalar, ...]:
         """The size of a plain step, that of a divided one (0 while the average is short), and which of them is made."""
-        import torch
-
         plain = lr / (1 - self.beta1**step)
         rho = 2 / (1 - self.beta2) - 1
         if rho <= ENOUGH:
             return plain, 0.0  # never long enough, and the formula below has its poles here
         short = 1 - self.beta2**step
-        length = torch.as_tensor(rho - 2 * step * self.beta2**step / short)
+        length = rho - 2 * step * self.beta2**step / short
         trusted = length > ENOUGH
-        safe = torch.where(trusted, length, rho + ENOUGH)
-        rect = (((safe - 4) * (safe - 2) * rho) / ((rho - 4) * (rho - 2) * safe)).abs() ** 0.5
-        share = trusted.to(torch.float64)
-        return plain * (1 - share), plain * share * rect * short**0.5
+        safe = where(trusted, length, rho + ENOUGH)
+        rect = root(abs(((safe - 4) * (safe - 2) * rho) / ((rho - 4) * (rho - 2) * safe)))
+        share = where(trusted, 1.0, 0.0)
+        return plain * (1 - share), plain * share * rect * root(short)
 
     def move(self, t: Numbers, *coefficients: Scalar) -> New:
         """The numbers of one tensor after the update."""
@@ -70,7 +69,7 @@ class radam(Elementwise):
         grad = t.pulled(self.weight_decay)
         mean = t.lerp("mean", grad, 1 - self.beta1)
         square = t.blend("square", self.beta2, grad, grad, 1 - self.beta2)
-        step = plain * mean + divided * mean / (square.sqrt() + self.eps)
+        step = plain * mean + t.over(divided * mean, t.root(square, self.eps))
         return {"weight": t["weight"] - step, "mean": mean, "square": square}
 
     def torch_optimizer(self) -> tuple[str, dict[str, Any]]:

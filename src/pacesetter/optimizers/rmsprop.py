@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from pacesetter.optimizers._base import Elementwise, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["rmsprop"]
 
@@ -58,9 +59,9 @@ class rmsprop(Elementwise):
         if self.centered:
             new["mean"] = mean = t.lerp("mean", grad, 1 - self.beta2)
             spread = spread.addcmul(mean, mean, value=-1)
-        scale = spread.sqrt() + self.eps
+        scale = t.root(spread, self.eps)
         if not self.momentum:
-            return {**new, "weight": t.less_ratio("weight", lr * grad, scale)}
+            return {**new, "weight": t.less_ratio("weight", grad, scale, lr)}
         new["velocity"] = (t["velocity"] * self.momentum).addcdiv(grad, scale)
         return {**new, "weight": t.less("weight", new["velocity"], lr)}
 

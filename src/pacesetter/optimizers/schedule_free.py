@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Params, State, Walked, settle
-from pacesetter.optimizers._walk import New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar, maximum, minimum, power, quotient, root
+from pacesetter.optimizers._walk import New, Numbers, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,12 +45,12 @@ class _ScheduleFree(Walked):
         raise NotImplementedError
 
     def _direction(self, t: Numbers, *own: Any) -> "tuple[Tensor, New]":
-        """The u of one tensor, and its other slots; `own` is what `_own` gave."""
+        """The u of one tensor by its size, and its other slots; `own` is what `_own` gave."""
         raise NotImplementedError
 
     def _own(self, step: Any) -> tuple[Any, ...]:
-        """Coefficients of the direction."""
-        return ()
+        """The size of u, which goes into the rate, and coefficients of its direction."""
+        return (1.0,)
 
     def slots(self) -> Mapping[str, float | None]:
         """The z."""
@@ -61,21 +62,19 @@ class _ScheduleFree(Walked):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The numbers of the lane after one update."""
-        import torch
-
         step = lane["step"] + 1
-        used = torch.clamp(step / max(self.warmup_steps, 1), max=1.0) if self.warmup_steps else step * 0 + 1
+        used = minimum(step / self.warmup_steps, 1.0) if self.warmup_steps else step * 0 + 1
         # One mean for the lane: rates that keep their ratios between weights weigh alike, by any of them that is not 0.
         highest = lane["highest"]
         for rate in walk.rates:
-            highest = torch.maximum(highest, used * rate)
-        weight_now = step**self.r * highest**2
+            highest = maximum(highest, used * rate)
+        weight_now = power(step, self.r) * highest * highest
         weights = lane["weights"] + weight_now
-        share = torch.where(weights > 0, weight_now / torch.where(weights > 0, weights, 1.0), 0.0)
+        share = quotient(weight_now, weights, 0.0)
         after = {"step": step, "highest": highest, "weights": weights, "used": used}
         along = 1 - self._beta * (1 - share)
-        own = self._own(step)
-        walk.move(self._moved, lambda lr: (used * lr, used * lr * along, share, *own), after)
+        size, *own = self._own(step)
+        walk.move(self._moved, lambda lr: (used * lr * size, used * lr * size * along, share, *own), after)
         return after
 
     def _moved(self, t: Numbers, rate: Any, along: Any, share: Any, *own: Any) -> New:
@@ -122,6 +121,7 @@ class schedule_free_sgd(_ScheduleFree):
     """
 
     adaptive: ClassVar[bool] = False
+    light: ClassVar[bool] = True
     unit: ClassVar[str] = "parameter units per unit of gradient, of the fast iterate z"
     _called: ClassVar[str] = "momentum"
 
@@ -182,11 +182,11 @@ class schedule_free_adamw(_ScheduleFree):
 
     def _own(self, step: Any) -> tuple[Any, ...]:
         """Of the bias correction."""
-        root = (1 - self.beta2**step) ** 0.5
-        return root, root * self.eps
+        size = root(1 - self.beta2**step)
+        return size, size * self.eps, self.weight_decay / size
 
     def _direction(self, t: Numbers, *own: Any) -> "tuple[Tensor, New]":
-        root, eps = own
+        eps, pull = own
         square = t.blend("square", self.beta2, t["grad"], t["grad"], 1 - self.beta2)
-        u: Tensor = root * t["grad"] / (square.sqrt() + eps)
-        return u.add(t["weight"], alpha=self.weight_decay) if self.weight_decay else u, {"square": square}
+        u = t.over(t["grad"], t.root(square, eps))
+        return t.with_weight(u, pull) if self.weight_decay else u, {"square": square}

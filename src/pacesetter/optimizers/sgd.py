@@ -5,7 +5,8 @@ from typing import Any, ClassVar, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Elementwise, settle, settle_switch
-from pacesetter.optimizers._walk import New, Numbers, Scalar
+from pacesetter.optimizers._scalars import Scalar
+from pacesetter.optimizers._walk import New, Numbers
 
 __all__ = ["sgd"]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Params, State, Walked, settle, settle_switch
-from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Scalar, Walk
+from pacesetter.optimizers._scalars import Scalar, minimum, root
+from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Walk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,11 @@ class _Wrapper(Walked):
     def adaptive(self) -> bool:  # type: ignore[override]  # of the rule that it wraps, like those below
         """Whether the inner rule is."""
         return self.rule.adaptive
+
+    @property
+    def light(self) -> bool:  # type: ignore[override]
+        """Whether the inner rule is."""
+        return self.rule.light
 
     @property
     def unit(self) -> str:  # type: ignore[override]
@@ -130,14 +136,12 @@ class clip(_Wrapper):
 
     def advance(self, walk: Walk, lane: Any, **extra: Scalar) -> "dict[str, Tensor]":
         """The inner rule's numbers after one update by the clipped gradients."""
-        import torch
-
         if self.value is not None:
             most = self.value
             walk.regrade(lambda t: t["grad"].clamp(-most, most))
         elif self.norm is not None:
             (squares,) = walk.see(lambda t: ({}, [(t["grad"], t["grad"])]))
-            share = torch.clamp(self.norm / (squares.sqrt() + CLIP_EPS), max=1.0)
+            share = minimum(self.norm / (root(squares) + CLIP_EPS), 1.0)
             walk.regrade(lambda t, share: t["grad"] * share, lambda lr: (share,))
         else:
             walk.regrade(self._clipped)
