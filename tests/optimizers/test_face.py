@@ -1,6 +1,7 @@
 """A rule as a torch optimizer: closures, weights to evaluate, what is refused, and what is left alone."""
 
 import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -233,3 +234,77 @@ def test_a_saved_state_does_not_change_with_the_optimizer_that_took_it():
         one.grad = torch.ones_like(one)
         optimizer.step()
     assert torch.equal(kept["state"][0]["mean"], before)
+
+
+@pytest.mark.parametrize(
+    "text", ["clip(adam, norm=0.5)", "clip(adamw, value=0.1)", "clip(sgd(momentum=0.9), norm=0.5)"]
+)
+def test_clipping_around_a_rule_of_torchs_is_its_class(text):
+    """It is torch's class, clips what a closure makes, and stays so in copies, in pickles and under a GradScaler."""
+    rule = optimizers.parse(text)
+    inner = getattr(torch.optim, rule.rule.torch_optimizer()[0])
+    starts = torch.tensor([3.0, -2.0, 1.0])
+
+    def run(change=lambda optimizer, one: (optimizer, one), scaler=None):
+        one = torch.nn.Parameter(starts.clone())
+        optimizer = rule.to_torch([one], 0.1)
+        assert isinstance(optimizer, inner)
+        for step in range(6):
+            if step == 3:
+                optimizer, one = change(optimizer, one)
+
+            def closure(optimizer=optimizer, one=one):
+                optimizer.zero_grad()
+                loss = one.square().sum()
+                loss.backward()
+                return loss
+
+            if scaler is None:
+                assert optimizer.step(closure).item() > 0
+            else:
+                optimizer.zero_grad()
+                scaler.scale(one.square().sum()).backward()
+                scaler.step(optimizer)
+                scaler.update()
+        return one.detach()
+
+    found = run()
+    params, state = {"": starts}, rule.init({"": starts})
+    for _ in range(6):
+        params, state = rule.update({"": 2 * params[""]}, state, params, 0.1)
+    torch.testing.assert_close(found, params[""], rtol=1e-5, atol=1e-6)
+    assert torch.equal(found, run(lambda optimizer, one: copy.deepcopy((optimizer, one))))
+    assert torch.equal(found, run(lambda optimizer, one: pickle.loads(pickle.dumps((optimizer, one)))))
+    torch.testing.assert_close(found, run(scaler=torch.amp.GradScaler("cpu", init_scale=1024.0)), rtol=1e-6, atol=1e-7)
+
+
+def test_a_hook_around_a_clipped_step_is_called_once():
+    """Also where torch's class itself has been made, and so wrapped, before."""
+    torch.optim.Adam([weight()])
+    one, calls = weight(), []
+    optimizer = optimizers.parse("clip(adam, norm=1)").to_torch([one], 0.1)
+    optimizer.register_step_pre_hook(lambda *_: calls.append(one.grad.clone()))
+    one.grad = torch.full_like(one, 5.0)
+    optimizer.step()
+    assert len(calls) == 1
+    assert torch.equal(calls[0], torch.full_like(one, 5.0))
+    assert float(one.grad.norm()) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["lion", "lars", "ldog(reps_rel=0.1)", "schedule_free_sgd", "lamb", "prodigy(d0=0.1)"])
+def test_weights_that_were_put_elsewhere_are_trained_there(text):
+    """Weights whose memory is replaced between steps, as by a change of device, move on from what they are then."""
+    rule = optimizers.parse(text)
+    ends = []
+    for moves in (False, True):
+        params = [torch.nn.Parameter(torch.linspace(1, 2, n)) for n in (3, 4)]
+        optimizer = rule.to_torch(params, 0.1)
+        for step in range(4):
+            if moves and step == 2:
+                for p in params:
+                    p.data = p.data.clone()
+            for p in params:
+                p.grad = p.detach().clone()
+            optimizer.step()
+        ends.append(torch.cat([p.detach() for p in params]))
+    assert torch.equal(*ends)

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from pacesetter.errors import InputError
 from pacesetter.optimizers._base import Rule, Walked
+from pacesetter.optimizers._clipped import clipped
 from pacesetter.optimizers._in_place import InPlace, Layout
 
 __all__ = ["RuleOptimizer", "made"]
@@ -27,17 +28,22 @@ REAL_ONLY = frozenset({"Adafactor"})
 """Classes of torch that find out only in training that weights are complex; ours refuses them at once."""
 
 
-def made(rule: Rule, params: Iterable[Any], lr: float) -> Optimizer:
-    """The optimizer of a rule over `params`; see `Rule.to_torch`."""
+def made(rule: Rule, params: Iterable[Any], lr: float, clipping: tuple[Rule, str, float] | None = None) -> Optimizer:
+    """The optimizer of a rule over `params`; see `Rule.to_torch`.
+
+    clipping: if that is what the rule does: the rule within, "norm" or "value", and how large it may be.
+    """
     groups = checked_groups(params, lr)
-    of_torch = rule.torch_optimizer()
+    of_torch = (clipping[0] if clipping else rule).torch_optimizer()
     floating = all(p.is_floating_point() for group in groups for p in _tensors(group))
-    if of_torch is None or (of_torch[0] in REAL_ONLY and not floating):
+    if of_torch is None or ((of_torch[0] in REAL_ONLY or clipping) and not floating):
         return RuleOptimizer(groups, rule, lr)
     name, settings = of_torch
     kind: Any = getattr(torch.optim, name)
     if "fused" in inspect.signature(kind).parameters and floating:
         settings = {**settings, "fused": True}
+    if clipping:
+        kind, settings = clipped(kind), {**settings, "clipping": clipping[1:]}
     optimizer: Optimizer = kind(groups, lr=lr, **settings)
     return optimizer
 

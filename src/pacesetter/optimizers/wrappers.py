@@ -1,6 +1,6 @@
 """What composes with any rule: clipping of gradients, and weight decay of either kind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, final
 
@@ -10,6 +10,7 @@ from pacesetter.optimizers._scalars import Scalar, minimum, root
 from pacesetter.optimizers._walk import Around, Coefficients, New, Numbers, Walk
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = ["clip", "decay"]
@@ -129,6 +130,15 @@ class clip(_Wrapper):
             got = ", ".join(names) or "none"
             raise InputError(f"`clip` must have exactly one of norm, value and adaptive, got {got}")
         settle(self, positive=names[0].replace("adaptive", "share"))
+
+    def to_torch(self, params: "Iterable[Any]", lr: float) -> "torch.optim.Optimizer":
+        """As of every rule. Around a rule of torch's it is torch's class, whose step clips `grad` in place first."""
+        from pacesetter.optimizers._optimizer import made
+
+        for way, most in (("norm", self.norm), ("value", self.value)):
+            if most is not None:
+                return made(self, params, lr, clipping=(self.rule, way, most))
+        return made(self, params, lr)
 
     def whole(self, weight: "Tensor") -> bool:
         """Whether the inner rule's functions must, or a tensor has units whose norms are taken."""
