@@ -374,7 +374,7 @@ def test_a_refused_schedule_leaves_the_optimizer_alone():
 @pytest.mark.parametrize("name", optimizers.names())
 def test_every_rule_has_its_optimizer(name):
     """Every registered rule becomes torch's own optimizer with its settings, or one of ours where torch has it not."""
-    rule = optimizers.parse({"clip": "clip(adam, norm=0.5)", "decay": "decay(lion, 0.1)"}.get(name, name))
+    rule = optimizers.parse({"clip": "clip(lion, norm=0.5)", "decay": "decay(lion, 0.1)"}.get(name, name))
     optimizer = rule_to_torch(rule, weights(), 0.25)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert optimizer.defaults["lr"] == 0.25

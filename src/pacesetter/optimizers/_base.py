@@ -142,7 +142,7 @@ class Walked(Rule):
         """The state before the first update."""
         import torch
 
-        tensors = params if isinstance(params, dict) else {"": params}
+        tensors = named(params)
         device = next(iter(tensors.values())).device if tensors else None
 
         def number(value: Any) -> "Tensor":
@@ -221,6 +221,11 @@ class Elementwise(Walked):
         step = after.get("step", 0.0)
         walk.move(self.move, lambda lr: self.coefficients(lr, step), after)
         return after
+
+
+def named(params: Params) -> "dict[str, Tensor]":
+    """The tensors of a lane by name; one that is alone has none."""
+    return params if isinstance(params, dict) else {"": params}
 
 
 def in_row(values: "Iterable[Tensor]") -> "Tensor":

@@ -37,8 +37,9 @@ SMALL = 2**15
 """Numbers up to which a tensor goes in a row with others: above it, copying them costs more than a few calls."""
 PART_ELSEWHERE = 2**24
 """On devices that take long to begin an operation."""
-TOGETHER = 2**20
-"""Numbers of several tensors whose operations are made together."""
+TOGETHER = 2**19
+"""Numbers of several tensors whose operations are made together. Of twice as many, what `lion` makes on the way went
+back to the system after each step, and to ask for it again took three times as long as the step."""
 SUMMED_IN = (torch.float32, torch.float64)
 """Precisions in which numbers of a row are summed; those of another are brought to the first."""
 
@@ -196,10 +197,12 @@ class Layout:
     """How tensors of an optimizer are laid out; it holds as long as they keep their forms and their state.
 
     each: the numbers that the rule keeps for each tensor, in rows; what the optimizer has for each are views.
+    on_host: whether no device has to be waited for, so that scalars are floats, which cost less.
     """
 
     def __init__(self, rule: Walked, weights: list[Tensor], groups: list[int], state: Mapping[Any, Any]) -> None:
         self.groups, self._weights = groups, weights
+        self.firsts = [groups.index(group) for group in dict.fromkeys(groups)]
         self._all = list(state.values())
         self._states = states = [state[weight] for weight in weights]
         self.each = {slot: in_row(own[slot] for own in states) for slot in rule.each()}
@@ -230,6 +233,7 @@ class Layout:
                 row.append(place)
         for (_, _, _, *slots), row in rows.items():
             self._add_row(row, slots, rule.light)
+        self.on_host = all(piece.on_host for piece in self.pieces)
         kept = [own for piece in self.pieces for own in piece.kept]
         kept += [(own, slot, own[slot]) for own in states for slot in self.each]
         self._gets = [(own.get, slot) for own, slot, _ in kept]
@@ -257,14 +261,18 @@ def _same(found: Collection[Any], known: Collection[Any]) -> bool:
 class InPlace(Walk):
     """A walk that changes weights and state, and of the gradients nothing."""
 
-    def __init__(self, pieces: list[Piece], rates: Sequence[Scalar]) -> None:
-        """Begin over the pieces, with the rate of each tensor."""
+    def __init__(self, layout: Layout, rates: Sequence[Scalar]) -> None:
+        """Begin over the pieces of a layout, with the rate of each tensor."""
         super().__init__(rates)
-        self._pieces = pieces
-        # There is nobody to wait for: scalars are floats, which cost less.
-        self._on_host = all(piece.on_host for piece in pieces)
+        self._pieces, self._on_host, self._groups = layout.pieces, layout.on_host, layout.firsts
         self._begun: list[list[Numbers]] | None = None
         self._regraded: list[tuple[str, Callable[..., Tensor], Made]] = []
+
+    @property
+    def rates(self) -> list[Any]:
+        """The rates that there are."""
+        found = [self.of_each[place] for place in self._groups]
+        return list({id(rate): rate for rate in found}.values())
 
     def see(
         self,

@@ -122,7 +122,8 @@ class RuleOptimizer(Optimizer):
         if self._layout is None or not self._layout.holds(weights, self.state):
             self._layout = self._laid_out()
         layout = self._layout
-        after = self.rule.advance(InPlace(layout.pieces, self._rates(layout.groups)), self._lane | layout.each, **extra)
+        lane = self._lane | layout.each if layout.each else self._lane
+        after = self.rule.advance(InPlace(layout, self._rates(layout.groups)), lane, **extra)
         for slot, row in layout.each.items():
             row.copy_(after.pop(slot))
         self._lane = after

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pacesetter.errors import InputError
-from pacesetter.optimizers._base import Params, State, Walked, settle, settle_switch
-from pacesetter.optimizers._scalars import Scalar, maximum, mean, root, where
+from pacesetter.optimizers._base import Params, State, Walked, named, settle, settle_switch
+from pacesetter.optimizers._scalars import Scalar, maximum, mean, root
 from pacesetter.optimizers._walk import New, Numbers, Term, Walk
 
 if TYPE_CHECKING:
@@ -53,11 +53,8 @@ class _Distances(Walked):
         """The numbers of the lane after one update; r and G are one number, or one for each tensor in a row."""
         if self.weight_decay:
             walk.regrade(lambda t: t["grad"].add(t["weight"], alpha=self.weight_decay))
-        sizes, ways, squares = walk.see(self._seen, each=bool(self.each()))
-        first = lane["gradients"] == 0  # where no gradient has been seen: eps is above 0
-        farthest = maximum(lane["distance"], root(ways))
-        distance = where(first, self.reps_rel * (1 + root(sizes)), farthest)
-        gradients = where(first, self.eps, lane["gradients"]) + squares
+        ways, squares = walk.see(self._seen, each=bool(self.each()))
+        distance, gradients = maximum(lane["distance"], root(ways)), lane["gradients"] + squares
         ratio, step = distance / root(gradients), lane["step"] + 1
         after = {"step": step, "used": mean(ratio), "distance": distance, "gradients": gradients}
         # Polynomial decay, which forgets the beginning: the t-th average has a share (1 + gamma) / (t + gamma) new.
@@ -67,9 +64,8 @@ class _Distances(Walked):
 
     @staticmethod
     def _seen(t: Numbers) -> "tuple[New, list[Term]]":
-        weight, grad = t["weight"], t["grad"]
-        way = weight - t["start"]
-        return {}, [(weight, weight), (way, way), (grad, grad)]
+        way, grad = t["weight"] - t["start"], t["grad"]
+        return {}, [(way, way), (grad, grad)]
 
     def _moved(self, t: Numbers, rate: Any, share: Any) -> New:
         weight = t.less("weight", t["grad"], rate)
@@ -126,7 +122,15 @@ class dog(_Distances):
 
     def begin(self) -> dict[str, Any]:
         """The r and G of the lane too."""
-        return {**super().begin(), "distance": 0.0, "gradients": 0.0}
+        return {**super().begin(), "distance": 0.0, "gradients": self.eps}
+
+    def init(self, params: Params) -> State:
+        """The state before the first update, with the first r."""
+        state = super().init(params)
+        squares: Any = state["distance"]
+        for weight in named(params).values():
+            squares = squares + weight.double().square().sum()
+        return {**state, "distance": self.reps_rel * (1 + root(squares))}
 
 
 @final
@@ -147,4 +151,10 @@ class ldog(_Distances):
 
     def each(self) -> dict[str, float]:
         """The r and G of each tensor."""
-        return {"distance": 0.0, "gradients": 0.0}
+        return {"distance": 0.0, "gradients": self.eps}
+
+    def init(self, params: Params) -> State:
+        """The state before the first update, with the first r of each tensor."""
+        sizes = {name: root(weight.double().square().sum()) for name, weight in named(params).items()}
+        first = {name: self.reps_rel * (1 + size) for name, size in sizes.items()}
+        return {**super().init(params), "distance": first if isinstance(params, dict) else first[""]}
