@@ -187,6 +187,7 @@ class Trial:
     value: what the problem wants small; infinite where the lane diverged. untrained: the same before training, NaN
     where it was not measured. unrest: how far it jumped about between evaluations in the second half of the run, beside
     what steady rising or falling explains: one standard deviation; NaN where that half has fewer than three.
+    on_the_way: (updates, value) of the evaluations before the end that gave a number.
     """
 
     lr: float
@@ -195,6 +196,7 @@ class Trial:
     value: float
     untrained: float
     unrest: float = float("nan")
+    on_the_way: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Problem:
                 self._end(record),
                 self._start(record),
                 _unrest(self._values(record)),
+                self._on_the_way(record),
             )
             for record in known
             if record.lane.strategy == (self.optimizer, self.schedule)
@@ -249,6 +252,11 @@ class Problem:
         values = self._values(record)
         told = len(values) and record.curve.eval_steps[0] == 0
         return self._small(values[0], float("nan")) if told else float("nan")
+
+    def _on_the_way(self, record: "LaneRecord") -> tuple[tuple[int, float], ...]:
+        told = zip(record.curve.eval_steps.tolist(), self._values(record).tolist(), strict=False)
+        last = record.lane.total_steps
+        return tuple((n, self._small(value, 0.0)) for n, value in told if 0 < n < last and np.isfinite(value))
 
     def _values(self, record: "LaneRecord") -> Floats:
         curve = record.curve

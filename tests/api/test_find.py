@@ -165,6 +165,26 @@ def test_a_plateau_is_a_whole_run_at_any_length():
     assert {len(record.curve.eval_steps) for record in found.study.lanes if record.outcome is Outcome.FINISHED} == {5}
 
 
+def test_a_full_run_has_the_short_ones_within_it():
+    """Under a constant rate it is evaluated where short runs end, and was there what they were; not under a cosine."""
+    at, ends = {}, {}
+    for schedule in ("constant", "cosine"):
+        records = ps.find(
+            line(evaluations=2), optimizer="sgd", schedule=schedule, lr="0.01,0.03,0.1", **HERE
+        ).study.lanes
+        full = [r for r in records if r.lane.total_steps == 135 and r.outcome is Outcome.FINISHED]
+        at[schedule] = {tuple(r.curve.eval_steps.tolist()) for r in full}
+        short = {(r.lane.lr, r.lane.seed, r.lane.total_steps): r.curve.final_valid_loss for r in records}
+        ends[schedule] = [
+            (short[key], float(r.curve.valid_loss[list(r.curve.eval_steps).index(n)]))
+            for r in full for n in (5, 15)
+            if (key := (r.lane.lr, r.lane.seed, n)) in short and n in r.curve.eval_steps
+        ]  # fmt: skip
+    assert at == {"constant": {(0, 5, 15, 45, 68, 135)}, "cosine": {(0, 68, 135)}}
+    assert ends["constant"]
+    assert all(one == pytest.approx(other, rel=1e-6) for one, other in ends["constant"])
+
+
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_a_loss_that_is_never_finite_is_an_answer(broken):
     """No lane learns, none fails, and the loss is blamed."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacesetter.findings._basin import Basin, learned, learned_at
+from pacesetter.findings._basin import Basin, basin, learned, learned_at
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, Trial
 
 TOTAL = 270
@@ -89,15 +89,55 @@ def test_noise_and_flatness_widen_the_interval() -> None:
 
 
 def test_what_a_seed_has_in_common_at_all_rates_says_nothing() -> None:
-    """Runs of a second seed that are all better or worse by the same change nothing, at the rates of both or at one."""
+    """Runs of a second seed that are all better or worse by the same change nothing, at the rates of both."""
     first = trials(-2, 0.5)
-    for again in (first[-3:], first[-2:-1]):
-        bottoms = []
-        for shift in (-0.3, 0.0, 0.3):
-            second = [replace(t, seed=1, value=t.value + shift) for t in again]
-            bottoms.append(Basin([*first, *second], TOTAL).valley(np.linspace(-4, 0, 9)))
-        assert np.allclose(bottoms[0], bottoms[1])
-        assert np.allclose(bottoms[2], bottoms[1])
+    bottoms = []
+    for shift in (-0.3, 0.0, 0.3):
+        second = [replace(t, seed=1, value=t.value + shift) for t in first[-3:]]
+        bottoms.append(Basin([*first, *second], TOTAL).valley(np.linspace(-4, 0, 9)))
+    assert np.allclose(bottoms[0], bottoms[1])
+    assert np.allclose(bottoms[2], bottoms[1])
+
+
+def test_a_second_seed_that_ends_badly_speaks_against_its_rate() -> None:
+    """Of two rates that are alike under the first seed, one that loses a tenth under the second is not the best."""
+    values = {-3.0: 1.3, -2.5: 1.01, -2.0: 1.0, -1.5: 1.3}
+    first = [Trial(10.0**x, 0, TOTAL, value, 2.0) for x, value in values.items()]
+    assert np.log10(Basin(first, TOTAL).best_run() or 1) == pytest.approx(-2.0)
+    again = Trial(10.0**-2.0, 1, TOTAL, 1.1, 2.0)
+    assert np.log10(Basin([*first, again], TOTAL).best_run() or 1) == pytest.approx(-2.5)
+
+
+def test_a_run_has_shorter_runs_within_it_where_the_schedule_does_not_look_at_its_end() -> None:
+    """At thirds of thirds, from the shortest run on; what was run by itself is not counted twice."""
+    way = ((5, 1.9), (10, 1.8), (20, 1.7), (30, 1.6), (90, 1.4))
+    made = [
+        Trial(1e-2, 0, 270, 1.2, 2.0, on_the_way=way),
+        Trial(1e-3, 0, 270, 1.3, 2.0, on_the_way=way),
+        Trial(1e-3, 0, 30, 1.65, 2.0, on_the_way=way[:3]),
+    ]
+
+    def within(schedule: str) -> list[tuple[float, int, float]]:
+        return [(t.lr, t.steps, t.value) for t in basin(Problem("sgd", schedule, 1e-3, 1, 270), made).trials[3:]]
+
+    expected = [(1e-2, 30, 1.6), (1e-2, 90, 1.4), (1e-3, 90, 1.4)]
+    assert within("constant") == expected
+    assert within("warmup(5) >> constant") == expected
+    for other in ("cosine", "warmup(0.1) >> constant", "reduce_on_plateau", "of a recording"):
+        assert within(other) == []
+
+
+def test_trials_know_what_was_evaluated_on_the_way() -> None:
+    """Numbers alone, with the sign of the metric; neither the untrained value nor the last."""
+    curve = Curve(
+        lr=np.ones(4), train_loss=np.ones(4), grad_norm=np.ones(4), eval_steps=np.array([0, 1, 2, 3, 4]),
+        valid_loss=np.array([2.0, 1.5, np.nan, 1.2, 1.0]), metrics={"accuracy": np.array([0.1, 0.2, np.nan, 0.3, 0.4])},
+    )  # fmt: skip
+    record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 4), Outcome.FINISHED, curve)
+    (by_loss,) = Problem("sgd", "constant", 1e-3, 1, 4).trials([record])
+    (by_metric,) = Problem("sgd", "constant", 1e-3, 1, 4, metric="accuracy", maximize=True).trials([record])
+    assert by_loss.on_the_way == ((1, 1.5), (3, 1.2))
+    assert by_metric.on_the_way == ((1, -0.2), (3, -0.3))
 
 
 def test_a_bend_between_lengths_is_followed() -> None:

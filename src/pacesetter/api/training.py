@@ -13,6 +13,7 @@ from pacesetter.api.progress import Listener
 from pacesetter.api.tally import Clock, Count, Saver
 from pacesetter.errors import StoreError
 from pacesetter.records import Curve, Lane, Outcome, StudyRecord
+from pacesetter.search import Asks
 from pacesetter.tasks import Command
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ class Training:
         tell: Listener,
         on_weights: OnWeights | None,
         seconds: float | None,
-        total_steps: int,
+        search: Asks,
     ) -> None:
         self._store, self._name, self._task, self._plan = store, name, task, plan
         self._tell, self._on_weights = tell, on_weights
         self._engine = trainer_of(task)
-        self._total_steps = total_steps
+        self._search = search
         self._clock = Clock(store, name)
         self._ends = math.inf if seconds is None else time.monotonic() + seconds
         self._beside = 0
@@ -100,7 +101,7 @@ class Training:
         def on_memory(taken: int) -> None:
             self._beside = taken
 
-        task = _as_often(self._task, lanes, self._total_steps)
+        task = _as_often(self._task, lanes, self._search)
         saver = Saver(self._store, self._name)
         tell_note = lambda note: self._tell(replace(counter.progress(), note=note))
         trained: Generator[list[Part]] = self._engine.train(
@@ -126,14 +127,16 @@ class Training:
         store.update(name, provenance=provenance.with_peaks(record.provenance, peaks))
 
 
-def _as_often(task: "Task", lanes: Sequence[Lane], total_steps: int) -> "Task":
+def _as_often(task: "Task", lanes: Sequence[Lane], search: Asks) -> "Task":
     """The task evaluated as often, per update, in a search's run that is shorter than what the search is for.
 
-    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run.
+    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run. A run that has shorter
+    ones within it is evaluated where they end.
     """
     from pacesetter import schedules
 
-    length = lanes[0].total_steps
+    length, total_steps = lanes[0].total_steps, search.total_steps
+    task = replace(task, _marks=search.marks) if search.marks else task
     if length >= total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
         return task
     return replace(task, evaluations=max(1, round(task.evaluations * length / total_steps)))

@@ -117,7 +117,7 @@ def measure(
                 states = _saved(store, name, task, todo)
             else:
                 tell(Progress(name, len(todo), total=steps_in(todo), note=f"engine: {plan.engine} ({plan.reason})"))
-            training = Training(store, name, task, plan, tell, on_weights, settings.seconds, search.total_steps)
+            training = Training(store, name, task, plan, tell, on_weights, settings.seconds, search)
             while todo:
                 training.train(todo, states)
                 record = store.load(name)

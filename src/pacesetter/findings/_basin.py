@@ -14,7 +14,10 @@ has one part for each:
 
   where g is one valley for all lengths, the shift is a line that bends once, as what moves the best rate among very
   short runs says little of what moves it among longer ones, and e is what is special about a length.
-* Each run has its noise. What the runs of a seed have in common is taken off beforehand.
+* Each run has its noise, a part of which is common to the runs of its seed. Where two seeds were run at two rates or
+  more, what one is above the other by there is taken off beforehand, whatever its size.
+* Under a schedule that does not look at its end a run has been a whole run of every length that it came by, so what it
+  was there is a trial too, and costs nothing.
 
 g and e are Gaussian processes (Matern 5/2), and the two slopes of the shift, the drifts, are not chosen but weighed:
 each pair of a few values counts by how well the trials fit it. What comes out for t = 0 is a distribution over valleys,
@@ -25,16 +28,18 @@ with the figures of the others in sight: neither half is clean evidence of how i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pacesetter.records import Trial
+from pacesetter import schedules
+from pacesetter.errors import InputError
+from pacesetter.records import Problem, Trial
 
-__all__ = ["Basin", "learned", "learned_at"]
+__all__ = ["Basin", "basin", "learned", "learned_at", "marks"]
 
 Floats = NDArray[np.float64]
 
@@ -53,8 +58,8 @@ HEIGHT, WIDTH = 1.5, 1.0
 """Of the valley g: its size in units of w, and the decades over which it bends."""
 OWN_HEIGHT, OWN_WIDTH, OWN_LENGTHS = 0.6, 0.35, 0.7
 """Of e: its size, and over how many decades of rate and of length it is alike."""
-NOISE = 0.2
-"""Of one run, beside what all runs of its seed have in common."""
+NOISE, COMMON = 0.2, 0.2
+"""Of one run by itself, and of what the runs of its seed have in common at a length: half of the variance each."""
 FLAT = 2.0
 """What is expected of w where nothing is known."""
 STEP = 0.05
@@ -64,6 +69,8 @@ BEYOND = 0.5
 SAMPLES = 2000
 TINY = 1e-6
 """Added to variances of valleys at rates that nearly coincide, which rounding would make negative: 0.001 in w."""
+SHARES = (1 / 27, 1 / 9, 1 / 3)
+"""Of the full length, at which a run is looked at on its way: the lengths of the short runs of `search.pace`."""
 LEARNED_SHARE = 0.01
 """Less improvement than this share of the untrained value is none; see `_group`."""
 BEYOND_CHANCE = 4.0
@@ -94,6 +101,40 @@ def learned_at(trials: Sequence[Trial], total_steps: int) -> bool:
     if again:
         return any(all(learned([trial]) for trial in own) for own in again)
     return learned([trial for own in rates.values() for trial in own] or trials)
+
+
+def basin(problem: Problem, trials: Sequence[Trial]) -> "Basin":
+    """The model of a problem's trials, and of the shorter runs within them."""
+    have = {(trial.lr, trial.seed, trial.steps) for trial in trials}
+    shortest = min((trial.steps for trial in trials), default=0)
+    looked_at = {steps for steps in marks(problem) if steps >= shortest}
+    within = [
+        replace(trial, steps=steps, value=value, on_the_way=())
+        for trial in trials
+        for steps, value in trial.on_the_way
+        if steps in looked_at and (trial.lr, trial.seed, steps) not in have
+    ]
+    return Basin([*trials, *within], problem.total_steps)
+
+
+def marks(problem: Problem) -> tuple[int, ...]:
+    """The lengths of shorter runs that a run of the problem has within it: thirds of thirds of the full one.
+
+    None where the schedule looks at its end, or reacts.
+    """
+    lengths = (round(problem.total_steps * share) for share in SHARES)
+    return _within(problem.schedule, problem.total_steps, tuple(n for n in lengths if n > 0))
+
+
+@cache
+def _within(schedule: str, total_steps: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        parsed = schedules.parse(schedule)
+    except InputError:
+        return ()  # of a recording, or of a program
+    if not parsed.pure:
+        return ()
+    return tuple(n for n in lengths if np.array_equal(*(parsed(np.arange(n), whole) for whole in (n, total_steps))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +198,8 @@ class Basin:
     def _aligned(self) -> Floats:
         """[trials], their values, those of other seeds moved to where the first seed's are at the rates of both.
 
-        What a seed has in common at all rates, half of its noise or more, says nothing of which rate is better.
+        What a seed has in common at all rates says nothing of which rate is better. From one rate alone it cannot be
+        told from what that rate is worse by under this seed: there the model weighs both.
         """
         values = np.array([trial.value for trial in self.trials])
         seeds = np.array([trial.seed for trial in self.trials])
@@ -169,7 +211,7 @@ class Basin:
             for seed in others:
                 own = here & (seeds == seed)
                 gaps = [v - known[x] for x, v in zip(self.places[own], values[own], strict=True) if x in known]
-                moved[own] -= np.mean(gaps) if gaps else 0.0
+                moved[own] -= np.mean(gaps) if len(gaps) > 1 else 0.0
         return moved
 
     @cached_property
@@ -182,7 +224,10 @@ class Basin:
         here = self.places, self._lengths
         # Runs of one length do not depend on the drift.
         drifts = PAIRS if len(np.unique(self._lengths)) > 1 else PAIRS[[len(PAIRS) // 2]]
-        factors = np.linalg.cholesky(_covariance(drifts, *here, *here) + NOISE**2 * np.eye(count))
+        seeds = np.array([trial.seed for trial in self.trials])
+        alike = (seeds[:, None] == seeds) & (self._lengths[:, None] == self._lengths)
+        noise = NOISE**2 * np.eye(count) + COMMON**2 * alike
+        factors = np.linalg.cholesky(_covariance(drifts, *here, *here) + noise)
         warped = np.broadcast_to(self._warped[:, None], (len(drifts), count, 1))
         whitened = np.linalg.solve(factors, warped)
         solutions = np.linalg.solve(factors.transpose(0, 2, 1), whitened)[..., 0]

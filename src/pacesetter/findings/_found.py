@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._answer import SAFE_SHARE
-from pacesetter.findings._basin import RESOLUTION, Basin, learned_at
+from pacesetter.findings._basin import RESOLUTION, Basin, basin, learned_at
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
@@ -118,13 +118,13 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
         return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
     if not learned:
         return Found(problem, trials, None, None, *_edge(problem, records, None))
-    basin = Basin(trials, problem.total_steps)
-    best = basin.best_run()
+    model = basin(problem, trials)
+    best = model.best_run()
     if best is None:
-        best = bottom = float(f"{basin.best:.{FINE}g}")
+        best = bottom = float(f"{model.best:.{FINE}g}")
         if problem.rates:
             best = min(problem.rates, key=lambda rate: abs(np.log(rate / bottom)))
-    return Found(problem, trials, basin, best, *_edge(problem, records, best), swept)
+    return Found(problem, trials, model, best, *_edge(problem, records, best), swept)
 
 
 def _swept(problem: Problem, records: Sequence[LaneRecord]) -> tuple[float, float] | None:

@@ -33,6 +33,11 @@ class Product:
         return {}
 
     @property
+    def marks(self) -> tuple[int, ...]:
+        """None: evaluations at equal shares are all."""
+        return ()
+
+    @property
     def runs(self) -> float | None:
         """The first lanes are all."""
         return None

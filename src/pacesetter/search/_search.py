@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pacesetter.findings._basin import marks
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.search._strategy import Strategy
 
@@ -19,6 +20,11 @@ class Asks(Protocol):
     @property
     def question(self) -> dict[str, Any]:
         """What is kept of it with the study, as plain values: empty for a comparison."""
+        ...
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Updates after which longer runs are evaluated too."""
         ...
 
     @property
@@ -47,6 +53,11 @@ class Search:
     def question(self) -> dict[str, Any]:
         """The problem and the strategy, as a judge of the study needs them."""
         return {"problem": self.problem.to_json(), "strategy": str(self.strategy)}
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The lengths of shorter runs that longer ones have within them."""
+        return marks(self.problem)
 
     @property
     def runs(self) -> float | None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import Basin, learned, learned_at
+from pacesetter.findings._basin import basin, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
 from pacesetter.textform import format_call
@@ -105,7 +105,9 @@ class Pace:
                 middle = _expected(problem, first, short[1])
                 yield (_at(problem, middle + away, short[1]) for away in _around(problem))
         else:
+            # Where no short run can be, neighbours say more of a rate than further seeds do.
             yield (lane(problem, rate) for rate in _spread(problem, 2 * APART))
+            yield (_at(problem, place, problem.total_steps) for place in _beside(problem, trials))
         if not problem.quick:
             yield from self._verify(problem, trials)
 
@@ -136,7 +138,7 @@ def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
     """The full run that is expected to be best; the bottom of the valley where there is none; None: nothing learned."""
     if not learned_at(trials, problem.total_steps):
         return None
-    best = Basin(trials, problem.total_steps).best_run()
+    best = basin(problem, trials).best_run()
     return nearest(problem, 10 ** _expected(problem, trials, problem.total_steps)) if best is None else best
 
 
@@ -169,7 +171,7 @@ def _expected(problem: Problem, trials: Sequence[Trial], steps: int) -> float:
     ended = [trial for trial in trials if np.isfinite(trial.value)]
     if not learned(trials):
         return float(np.log10(max((trial.lr for trial in ended), default=problem.low)))
-    return Basin(trials, problem.total_steps).bottom(steps)
+    return basin(problem, trials).bottom(steps)
 
 
 def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
@@ -179,6 +181,12 @@ def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
     """
     lowest = min(trial.lr for trial in trials if trial.steps == problem.total_steps)
     return _best_rate(problem, trials) == lowest
+
+
+def _beside(problem: Problem, trials: Sequence[Trial]) -> list[float]:
+    """log10 of the rates on both sides of the best full run."""
+    best = _best_rate(problem, trials)
+    return [] if best is None else [float(np.log10(best)) + away for away in (-APART, APART)]
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
@@ -196,7 +204,7 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
         # What diverged in a short run needs no full one.
         beyond = places[-1] + APART
         return [beyond] if not lost or beyond < min(p for p in [*lost, np.inf] if p > places[-1]) - 1e-6 else []
-    bottom = Basin(trials, total).bottom(None, places[at - 1], places[at + 1])
+    bottom = basin(problem, trials).bottom(None, places[at - 1], places[at + 1])
     bottom = float(np.log10(nearest(problem, 10**bottom)))
     return [bottom] if np.abs(np.array(places) - bottom).min() > FINEST else []
 
