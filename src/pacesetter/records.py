@@ -235,7 +235,7 @@ class Problem:
                 record.lane.total_steps,
                 self._end(record),
                 self._start(record),
-                _unrest(self._values(record)),
+                _unrest(record.curve.eval_steps, self._values(record)),
                 self._on_the_way(record),
             )
             for record in known
@@ -280,9 +280,9 @@ class Problem:
         return cls(**plain)
 
 
-def _unrest(values: Floats) -> float:
+def _unrest(steps: Ints, values: Floats) -> float:
     """The standard deviation of what is left of the later half when its slope is taken off, by second differences."""
-    bends = np.diff(values[len(values) // 2 :], 2)
+    bends = np.diff(values[2 * steps[: len(values)] >= steps[-1:]], 2)
     return float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) else float("nan")
 
 

@@ -178,3 +178,12 @@ def test_unrest_is_what_a_slope_does_not_explain() -> None:
         record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
         (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
         assert trial.unrest == pytest.approx(expected, abs=0.01)
+
+
+def test_evaluations_of_the_first_half_are_no_unrest() -> None:
+    """Those of few updates lie close together, and a fall that slows down is not what a run jumps about by."""
+    curve = Curve(eval_steps=np.array([0, 10, 30, 90, 180, 270]), valid_loss=np.array([2.3, 1.2, 0.5, 0.2, 0.15, 0.1]))
+    record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
+    (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
+    assert np.isnan(trial.unrest)
+    assert learned([trial])
