@@ -272,7 +272,7 @@ class InPlace(Walk):
     def rates(self) -> list[Any]:
         """The rates that there are."""
         found = [self.of_each[place] for place in self._groups]
-        return list({id(rate): rate for rate in found}.values())
+        return found if len(found) == 1 else list({id(rate): rate for rate in found}.values())
 
     def see(
         self,

@@ -152,6 +152,8 @@ class RuleOptimizer(Optimizer):
 
     def _rates(self, groups: list[int]) -> list[Any]:
         """The rates of tensors that are in these groups; groups of one rate have the same object."""
+        if len(self.param_groups) == 1:
+            return [_quick(self.param_groups[0]["lr"])] * len(groups)
         rates: list[Any] = []
         for group in self.param_groups:
             lr = _quick(group["lr"])

@@ -33,6 +33,8 @@ class Numbers(dict[str, Any]):
 
     def having(self, **others: "Tensor") -> "Numbers":
         """The same numbers but for some."""
+        if all(self[name] is value for name, value in others.items()):
+            return self
         new = Numbers(self, **others)
         new.in_place = self.in_place
         return new
