@@ -65,7 +65,8 @@ class Piece:
 
     def parts(self) -> Iterator[Numbers]:
         """The numbers of each part, to be written into."""
-        yield _numbers({slot: value for _, slot, value in self.kept}, self.weights[0], self.weights[0].grad)
+        (weight,) = self.weights
+        yield _Written({slot: value for _, slot, value in self.kept}, weight=weight, grad=weight.grad)
 
     def write(self, part: Numbers, new: New) -> None:
         """Put what is new of a part in its place, if it is not there."""
@@ -73,9 +74,10 @@ class Piece:
             if slot in part and part[slot] is not value:
                 part[slot].copy_(value)
 
-    def coefficients(self, made: list[Any]) -> list[Any]:
-        """Those of its tensor."""
-        return [self._own(value) if has_one_for_each(value) else value for value in made]
+    def coefficients(self, made: Made, rate: Any) -> list[Any]:
+        """Those of its tensor, which has this rate."""
+        found = made.of(rate, self.weights[0].dtype)
+        return [self._own(value) if has_one_for_each(value) else value for value in found] if made.each else found
 
     def _own(self, value: Tensor) -> Scalar:
         own = value[self.places[0]]
@@ -108,7 +110,7 @@ class Large(Dense):
         grad = self.weights[0].grad
         assert grad is not None
         for (weight, slots), own in zip(self._parts, torch.split(grad.reshape(-1), self._size), strict=True):
-            yield _numbers(slots, weight, own)
+            yield _Written(slots, weight=weight, grad=own)
 
 
 class Row(Dense):
@@ -129,7 +131,8 @@ class Row(Dense):
 
     def parts(self) -> Iterator[Numbers]:
         """All of it at once."""
-        yield _numbers(self._slots, torch.cat(self._flat), _in_one_row([weight.grad for weight in self.weights]))
+        grad = _in_one_row([weight.grad for weight in self.weights])
+        yield _Written(self._slots, weight=torch.cat(self._flat), grad=grad)
 
     def write(self, part: Numbers, new: New) -> None:
         """The weights go to their tensors."""
@@ -174,7 +177,7 @@ class Together(Piece):
     def parts(self) -> Iterator[Numbers]:
         """All of it at once."""
         grads: list[Any] = [weight.grad for weight in self.weights]
-        yield _numbers(self._numbers, Several(self.weights), Several(grads))
+        yield _Written(self._numbers, weight=Several(self.weights), grad=Several(grads))
 
     def write(self, part: Numbers, new: New) -> None:
         """Put what is new of a part in its place, if it is not there."""
@@ -309,9 +312,9 @@ class InPlace(Walk):
         begun: Sequence[Iterable[Numbers]] = self._begun or [piece.parts() for piece in self._pieces]
         gone_over = []
         for piece, parts in zip(self._pieces, begun, strict=True):
-            rate, dtype = rates[piece.places[0]], piece.weights[0].dtype
-            own = piece.coefficients(made.of(rate, dtype))
-            anew = [(into, again, piece.coefficients(of.of(rate, dtype))) for into, again, of in regraded]
+            rate = rates[piece.places[0]]
+            own = piece.coefficients(made, rate)
+            anew = [(into, again, piece.coefficients(of, rate)) for into, again, of in regraded]
             kept = []
             for part in _taken(parts) if isinstance(parts, list) and not keep else parts:
                 for into, again, its in anew:
@@ -330,11 +333,10 @@ def _taken(parts: list[Numbers]) -> Iterator[Numbers]:
         yield parts.pop()
 
 
-def _numbers(slots: Mapping[str, Any], weight: Any, grad: Any) -> Numbers:
+class _Written(Numbers):
     """A part's numbers, which the rule may write into."""
-    numbers = Numbers(slots, weight=weight, grad=grad)
-    numbers.in_place = True
-    return numbers
+
+    in_place = True
 
 
 def _in_one_row(tensors: Sequence[Any]) -> Tensor:

@@ -202,17 +202,22 @@ class Fresh(Walk):
 
 
 class Made:
-    """Coefficients, worked out once for all tensors of one rate and kind."""
+    """Coefficients, worked out once for all tensors of one rate and kind. each: some have one for each tensor."""
 
     def __init__(self, coefficients: Coefficients, as_floats: bool = False) -> None:
         self._make, self._as_floats = coefficients, as_floats
         self._made: dict[tuple[int, torch.dtype], list[Any]] = {}
+        self.each = False
 
     def of(self, rate: Any, dtype: "torch.dtype") -> list[Any]:
         """Those of a rate, in the precision of the weights."""
         key = (id(rate), dtype)
         if key not in self._made:
-            self._made[key] = [cast(value, dtype, self._as_floats) for value in self._make(rate)]
+            made = [
+                value if type(value) is float else cast(value, dtype, self._as_floats) for value in self._make(rate)
+            ]
+            self._made[key] = made
+            self.each = self.each or any(has_one_for_each(value) for value in made)
         return self._made[key]
 
     def at(self, rate: Any, dtype: "torch.dtype", place: int) -> list[Any]:
