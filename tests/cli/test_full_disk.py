@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from pacesetter import Study
 
 COMMAND = f"exec {sys.executable} -m pacesetter.cli compare quadratic --optimizer sgd --lr 1e-3:0.1:5 --engine looped"
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path):
     """Exit code 2, what is kept is told and is there, and with room again the lanes that are left are trained."""
 

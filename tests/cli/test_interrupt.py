@@ -78,6 +78,7 @@ def test_ctrl_c_keeps_everything_and_the_same_command_goes_on(tmp_path):
         assert np.array_equal(before.curve.train_loss, after.curve.train_loss[: before.curve.steps])
 
 
+@pytest.mark.slow
 @needs_fork
 def test_ctrl_c_ends_all_workers_at_once(tmp_path):
     """With several processes Ctrl-C, which all of them get, is still 130 and one message, and none of them is left."""
