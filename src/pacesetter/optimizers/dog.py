@@ -129,7 +129,7 @@ class dog(_Distances):
         state = super().init(params)
         squares: Any = state["distance"]
         for weight in named(params).values():
-            squares = squares + weight.double().square().sum()
+            squares = squares + _norm(weight) ** 2
         return {**state, "distance": self.reps_rel * (1 + root(squares))}
 
 
@@ -155,6 +155,12 @@ class ldog(_Distances):
 
     def init(self, params: Params) -> State:
         """The state before the first update, with the first r of each tensor."""
-        sizes = {name: root(weight.double().square().sum()) for name, weight in named(params).items()}
-        first = {name: self.reps_rel * (1 + size) for name, size in sizes.items()}
+        first = {name: self.reps_rel * (1 + _norm(weight)) for name, weight in named(params).items()}
         return {**super().init(params), "distance": first if isinstance(params, dict) else first[""]}
+
+
+def _norm(weight: "Tensor") -> "Tensor":
+    import torch
+
+    norm: Tensor = torch.linalg.vector_norm(weight, dtype=torch.float64)
+    return norm
