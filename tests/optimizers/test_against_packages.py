@@ -388,6 +388,16 @@ def test_decay_is_at_the_rate_that_a_rule_works_out():
             torch.testing.assert_close(first[name], second[name], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", sorted({*optimizers.names()} - {"clip", "decay"}))
+def test_a_wrapper_that_does_nothing_changes_nothing(name):
+    """Around every rule: a norm that no gradient has, and no decay."""
+    alone, _ = run(optimizers.parse(name), 5)
+    for text in (f"clip({name}, norm=1e9)", f"decay({name}, 0, decoupled=False)"):
+        around, _ = run(optimizers.parse(text), 5)
+        for key, tensor in alone.items():
+            torch.testing.assert_close(around[key], tensor, rtol=1e-12, atol=1e-15)
+
+
 def test_decay_around_an_average():
     """Decoupled decay is refused around a rule that evaluates an average; within the gradient it is the rule's own."""
     with pytest.raises(ValueError, match="`decoupled` must be False around a rule that evaluates other weights"):

@@ -76,6 +76,10 @@ class _Wrapper(Walked):
         """The inner rule's."""
         return self.rule.kept(weight)
 
+    def init(self, params: Params) -> State:
+        """The inner rule's, which may begin with what it sees of the weights."""
+        return self.rule.init(params)
+
     def whole(self, weight: "Tensor") -> bool:
         """Whether the inner rule's functions must."""
         return self.rule.whole(weight)
