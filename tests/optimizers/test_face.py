@@ -196,10 +196,24 @@ def test_memory_is_what_the_documentation_says(text, numbers):
     assert kept / (4 * matrix.numel()) == pytest.approx(int(numbers), abs=0.02)
 
 
-@pytest.mark.parametrize("text", ["prodigy(d0=0.1)", "lamb", "ldog(reps_rel=0.1)", "clip(adam, norm=0.1)", "mechanic"])
-def test_large_tensors_in_parts_and_small_ones_in_rows_move_as_the_rule_says(text, monkeypatch):
-    """Cut anyhow, the weights are those of the pure rule; also where state is replaced."""
-    monkeypatch.setattr(_in_place, "PART", 7)
+@pytest.mark.parametrize("host", ["cpu", "another"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prodigy(d0=0.1)",
+        "lamb",
+        "ldog(reps_rel=0.1)",
+        "clip(adam, norm=0.1)",
+        "mechanic",
+        "lars",
+        "clip(lion, value=0.1)",
+    ],
+)
+def test_large_tensors_in_parts_and_small_ones_in_rows_move_as_the_rule_says(text, host, monkeypatch):
+    """Cut anyhow, the weights are those of the pure rule; where state is replaced, and on a device to be waited for."""
+    monkeypatch.setattr(_in_place, "HOST", host)
+    for size in ("PART", "PART_ELSEWHERE"):
+        monkeypatch.setattr(_in_place, size, 7)
     monkeypatch.setattr(_in_place, "SMALL", 5)
     rule = optimizers.parse(text)
     shapes = {"0.0": (5, 4), "0.1": (3,), "0.2": (2, 2), "0.3": (4, 3), "0.4": (2,), "0.5": ()}

@@ -40,6 +40,8 @@ PART_ELSEWHERE = 2**24
 TOGETHER = 2**19
 """Numbers of several tensors whose operations are made together. Of twice as many, what `lion` makes on the way went
 back to the system after each step, and to ask for it again took three times as long as the step."""
+HOST = "cpu"
+"""The device that nobody waits for."""
 SUMMED_IN = (torch.float32, torch.float64)
 """Precisions in which numbers of a row are summed; those of another are brought to the first."""
 
@@ -51,7 +53,7 @@ class Piece:
         self, places: list[int], weights: list[Tensor], states: list[dict[str, Tensor]], slots: list[str]
     ) -> None:
         self.places, self.weights = places, weights
-        self.on_host = weights[0].device.type == "cpu"
+        self.on_host = weights[0].device.type == HOST
         self.kept = [(state, slot, state[slot]) for state in states for slot in slots]
         self._at = self._where()
 
@@ -156,7 +158,7 @@ class Row(Dense):
         if not each:
             return [_summed(term)]
         if not self.on_host:
-            return _summed_each(*(torch.split(own, self._lengths) for own in _factors(term)))
+            return _summed_each(term, lambda row: torch.split(row, self._lengths))
         own = [_summable(value) for value in _factors(term)]
         values = own[0] * own[1] if len(own) == 2 else own[0].abs()
         found = np.add.reduceat(values.numpy(), self._begins)
@@ -191,9 +193,7 @@ class Together(Piece):
 
     def sums(self, term: Any, each: bool) -> Sequence[Scalar]:
         """The sum for each tensor."""
-        if is_square(term):
-            return torch._foreach_norm(term[0].tensors)  # noqa: SLF001
-        return _summed_each(*(one.tensors for one in _factors(term)))
+        return _summed_each(term, lambda several: several.tensors)
 
 
 class Layout:
@@ -215,7 +215,7 @@ class Layout:
         self.pieces: list[Piece] = []
         rows: dict[Any, list[int]] = {}
         for place, (weight, own_state) in enumerate(zip(weights, states, strict=True)):
-            on_host = weight.device.type == "cpu"
+            on_host = weight.device.type == HOST
             part = PART * torch.get_num_threads() if on_host else PART_ELSEWHERE
             slots = list(rule.kept(torch.empty_like(weight, device="meta")))
             own = [place], [weight], [own_state], slots
@@ -358,8 +358,12 @@ def _factors(term: Any) -> tuple[Any, ...]:
     return term if isinstance(term, tuple) else (term,)
 
 
-def _summed_each(*factors: Sequence[Tensor]) -> list[Tensor]:
-    return [_summed(own if len(own) == 2 else own[0]) for own in zip(*factors, strict=True)]
+def _summed_each(term: Any, tensors: Callable[[Any], Sequence[Tensor]]) -> Sequence[Tensor]:
+    """The sums of a term of many tensors, which `tensors` takes apart; of squares the roots."""
+    if is_square(term):
+        return torch._foreach_norm(list(tensors(term[0])))  # noqa: SLF001  # as torch's optimizers
+    apart = zip(*(tensors(own) for own in _factors(term)), strict=True)
+    return [_summed(own if len(own) == 2 else own[0]) for own in apart]
 
 
 def _summed(term: Any) -> Tensor:

@@ -11,14 +11,14 @@ from pacesetter.optimizers._scalars import is_number
 
 __all__ = ["Several"]
 
-AT_ONCE = ("abs", "add", "addcdiv", "addcmul", "div", "lerp", "neg", "sign", "sqrt", "sub")
-"""Methods of tensors that torch has for lists of them, with the same arguments."""
+AT_ONCE = ("add", "addcmul", "lerp", "sign", "sub")
+"""Methods of tensors that torch has for lists of them, with the same arguments: those that light rules call."""
 EXACT = (torch.float32, torch.float64)
 """Precisions in which torch multiplies by a number as by a tensor of it."""
 
 
 class Several:
-    """Tensors, in whatever shapes; the operations of a tensor are made on each.
+    """Tensors, in whatever shapes; the methods of a tensor are called of each.
 
     Another tensor in an operation is a `Several` of as many, in the same shapes or without dimensions.
 
@@ -33,11 +33,6 @@ class Several:
         if name.startswith("__"):
             raise AttributeError(name)
         return partial(_each, getattr(Tensor, name), self)
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: Any, parts: Any = (), named: Any = None) -> "Several":
-        """What torch calls for its functions."""
-        return _each(function, *parts, **(named or {}))
 
     def mul(self, other: Any) -> "Several":
         """The products."""
@@ -63,12 +58,6 @@ class Several:
     def __mul__(self, other: Any) -> "Several":
         return self.mul(other)
 
-    def __truediv__(self, other: Any) -> "Several":
-        return self.div(other)
-
-    def __neg__(self) -> "Several":
-        return self.neg()
-
     __radd__, __rmul__ = __add__, __mul__
 
 
@@ -92,15 +81,6 @@ def _inner(part: Any) -> Any:
     return part.tensors if isinstance(part, Several) else part
 
 
-def _each(function: Any, *parts: Any, **named: Any) -> Several:
-    """A function of each of the tensors."""
-    count = next(len(part.tensors) for part in (*parts, *named.values()) if isinstance(part, Several))
-
-    def at(part: Any, place: int) -> Any:
-        return part.tensors[place] if isinstance(part, Several) else part
-
-    found = [
-        function(*(at(part, place) for part in parts), **{name: at(part, place) for name, part in named.items()})
-        for place in range(count)
-    ]
-    return Several(found)
+def _each(function: Any, own: Several, *parts: Any, **named: Any) -> Several:
+    """A method of each of the tensors, with the same arguments."""
+    return Several([function(tensor, *parts, **named) for tensor in own.tensors])
