@@ -23,7 +23,7 @@ class Several:
     Another tensor in an operation is a `Several` of as many, in the same shapes or without dimensions.
 
     >>> (2 * Several([torch.ones(2), torch.ones(())])).tensors
-    [tensor([2., 2.]), tensor(2.)]
+    (tensor([2., 2.]), tensor(2.))
     """
 
     def __init__(self, tensors: list[Tensor] | tuple[Tensor, ...]) -> None:
