@@ -11,16 +11,27 @@ from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, Trial
 TOTAL = 270
 
 
-def trials(best: float, drift: float, noise: float = 0.0, seed: int = 0, sharp: float = 0.3) -> list[Trial]:
+LEARNING = (0.6, 0.9, 1.0)
+"""What the best runs of the three lengths improve by, where longer ones learn more."""
+
+
+def trials(
+    best: float,
+    drift: float,
+    noise: float = 0.0,
+    seed: int = 0,
+    sharp: float = 0.3,
+    gains: tuple[float, float, float] = LEARNING,
+) -> list[Trial]:
     """Runs at thirteen rates of a 27th of the length, three of a third and three full ones, around a known bottom."""
     chance = np.random.default_rng(seed)
     made = []
-    for steps, places in ((10, np.arange(-5, 1.1, 0.5)), (90, best + np.array([-0.5, 0, 0.5])),
-                          (270, best + np.array([-0.5, 0, 0.5]))):  # fmt: skip
+    around = best + np.array([-0.5, 0, 0.5])
+    for steps, places, gain in zip((10, 90, 270), (np.arange(-5, 1.1, 0.5), around, around), gains, strict=True):
         bottom = best - drift * np.log10(steps / TOTAL)
         for place in places:
             share = min(1.0, sharp * (place - bottom) ** 2) + noise * abs(chance.normal())
-            made.append(Trial(float(10**place), 0, steps, 1 + share, 2.0))
+            made.append(Trial(float(10**place), 0, steps, 2 - gain * (1 - share), 2.0))
     return made
 
 
@@ -36,6 +47,13 @@ def test_the_drift_is_told_from_the_runs() -> None:
     stays, falls = (Basin(trials(-2, drift), TOTAL).drift for drift in (0.0, 1.0))
     assert stays < 0.25
     assert falls > 0.75
+
+
+def test_where_longer_runs_improve_no_more_the_way_is_expected_to_count() -> None:
+    """The same runs are expected to drift further, and where nothing is measured the best full rate to lie lower."""
+    learning, done = (Basin(trials(-2, 0.5, gains=gains)[:16], TOTAL) for gains in (LEARNING, (1.0, 1.0, 1.0)))
+    assert done.drift > learning.drift + 0.15
+    assert done.bottom() < learning.bottom()
 
 
 def test_scale_and_offset_of_the_loss_do_not_matter() -> None:
@@ -143,9 +161,12 @@ def test_trials_know_what_was_evaluated_on_the_way() -> None:
 def test_a_bend_between_lengths_is_followed() -> None:
     """The best rate falls a decade among short runs and then stays: full runs find it, and the drift is told late."""
     made = []
-    for steps, places, bottom in ((10, np.arange(-5, 1.1, 0.5), -1.0), (90, np.array([-2.5, -2, -1.5]), -2.0),
-                                  (270, np.array([-2.5, -2, -1.5]), -2.0)):  # fmt: skip
-        made += [Trial(float(10**p), 0, steps, 1 + min(1.0, 0.3 * (p - bottom) ** 2), 2.0) for p in places]
+    around = np.array([-2.5, -2, -1.5])
+    for steps, places, bottom, gain in zip(
+        (10, 90, 270), (np.arange(-5, 1.1, 0.5), around, around), (-1.0, -2.0, -2.0), LEARNING, strict=True
+    ):
+        shares = np.minimum(1.0, 0.3 * (places - bottom) ** 2)
+        made += [Trial(float(10**p), 0, steps, 2 - gain * (1 - w), 2.0) for p, w in zip(places, shares, strict=True)]
     assert np.log10(Basin(made, TOTAL).best) == pytest.approx(-2.0, abs=0.1)
     assert Basin(made, TOTAL).drift < 0.5
 

@@ -13,7 +13,8 @@ has one part for each:
       w(x, t) = g(x + shift(t)) + e(x, t)
 
   where g is one valley for all lengths, the shift is a line that bends once, as what moves the best rate among very
-  short runs says little of what moves it among longer ones, and e is what is special about a length.
+  short runs says little of what moves it among longer ones, and e is what is special about a length. Which cause it
+  is shows in what longer runs are good for: where they improve no more, only the way can count.
 * Each run has its noise, a part of which is common to the runs of its seed. Where two seeds were run at two rates or
   more, what one is above the other by there is taken off beforehand, whatever its size.
 * Under a schedule that does not look at its end a run has been a whole run of every length that it came by, so what it
@@ -49,9 +50,11 @@ DRIFTS = np.linspace(-0.25, 1.25, 7)
 PAIRS = np.array(list(product(DRIFTS, DRIFTS)))
 BEND = -0.5
 """log10 of the share of the full length at which the shift bends: a third."""
-USUAL_DRIFT, SPREAD_OF_DRIFT, LIKENESS = 0.5, 0.35, 0.4
-"""Of the drifts, and their correlation: between the two causes; either is within a spread or two. Over the sweeps of
-`benchmarks/find` they are 0.5, 0.3 to 0.4 and 0.4."""
+USUAL_DRIFT, DRIFT_OF_THE_FULL, SPREAD_OF_DRIFT, LIKENESS = 0.45, 0.9, 0.35, 0.4
+"""Of the drifts, of those where longer runs improve no more, and their correlation: between the two causes; either is
+within a spread or two. Over the sweeps of `benchmarks/find` they are 0.5, 0.3 to 0.4 and 0.4 all together."""
+STILL_GAINED = 0.02
+"""Of the improvement, by runs three times as long: what is well below it is nothing more."""
 LEAST_WEIGHT = 1e-3
 """Pairs of drifts that count for less are left out."""
 HEIGHT, WIDTH = 1.5, 1.0
@@ -215,6 +218,20 @@ class Basin:
         return moved
 
     @cached_property
+    def _usual_drift(self) -> float:
+        """What the drift is expected to be: the less longer runs improve on shorter ones, the more it is the way."""
+        known = [trial.untrained for trial in self.trials if np.isfinite(trial.untrained)]
+        lengths = np.unique(self._lengths)
+        if not known or len(lengths) < 2:
+            return USUAL_DRIFT
+        gains = np.array([np.mean(known) - self._aligned[self._lengths == length].min() for length in lengths])
+        if not np.isfinite(gains).all() or gains.min() <= 0:
+            return USUAL_DRIFT
+        thrice = np.diff(lengths) / np.log10(3)
+        more = np.maximum(1 - gains[:-1] / gains[1:], 0.0) / thrice
+        return USUAL_DRIFT + (DRIFT_OF_THE_FULL - USUAL_DRIFT) * float(np.exp(-more.min() / STILL_GAINED))
+
+    @cached_property
     def _warped(self) -> Floats:
         return np.log1p(self.shares / RESOLUTION) - FLAT
 
@@ -232,7 +249,7 @@ class Basin:
         whitened = np.linalg.solve(factors, warped)
         solutions = np.linalg.solve(factors.transpose(0, 2, 1), whitened)[..., 0]
         fits = -0.5 * (whitened**2).sum((1, 2)) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
-        weights = fits + _usual(drifts)
+        weights = fits + _usual(drifts, self._usual_drift)
         weights = np.exp(weights - weights.max())
         kept = weights > LEAST_WEIGHT
         return _Parts(drifts[kept], weights[kept] / weights[kept].sum(), factors[kept], solutions[kept])
@@ -311,9 +328,9 @@ class Basin:
         return good[int(np.argmin(self.valley(np.log10(good))))] if good else None
 
 
-def _usual(drifts: Floats) -> Floats:
+def _usual(drifts: Floats, mean: float) -> Floats:
     """[parts], log of how usual pairs of drifts are."""
-    early, late = ((drifts - USUAL_DRIFT) / SPREAD_OF_DRIFT).T
+    early, late = ((drifts - mean) / SPREAD_OF_DRIFT).T
     found: Floats = -0.5 * (early**2 + late**2 - 2 * LIKENESS * early * late) / (1 - LIKENESS**2)
     return found
 

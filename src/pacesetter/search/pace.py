@@ -124,10 +124,13 @@ class Pace:
         if not learned(full):
             return
         left = self._budget(problem) - sum(trial.steps for trial in trials) / total
-        if len({trial.seed for trial in full}) > 1 or left >= (1 if _at_the_low_end(problem, trials) else 2) - 1e-9:
+        enough = problem.budget is None and _is_verified(problem, trials)
+        room = 1 if _at_the_low_end(problem, trials) else 2
+        if not enough and (len({trial.seed for trial in full}) > 1 or left >= room - 1e-9):
             yield (_at(problem, place, total) for place in _better(problem, trials))
         yield _warmed(problem, trials)
-        yield _more_seeds(problem, trials)
+        if not enough:
+            yield _more_seeds(problem, trials)
 
 
 def _around(problem: Problem) -> tuple[float, ...]:
@@ -181,6 +184,13 @@ def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
     """
     lowest = min(trial.lr for trial in trials if trial.steps == problem.total_steps)
     return _best_rate(problem, trials) == lowest
+
+
+def _is_verified(problem: Problem, trials: Sequence[Trial]) -> bool:
+    """Whether the best full run has two seeds, and a rate beside it has one."""
+    best = _best_rate(problem, trials)
+    full = [trial.lr for trial in trials if trial.steps == problem.total_steps]
+    return full.count(best) > 1 and len(set(full)) > 2
 
 
 def _beside(problem: Problem, trials: Sequence[Trial]) -> list[float]:
