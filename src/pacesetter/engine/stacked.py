@@ -1,7 +1,7 @@
 """What lanes compute together: gradients, updates and evaluations of one program under stacked weights."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,11 @@ from torch.utils import _pytree as trees
 
 from pacesetter.engine.attention import FoldedAttention
 from pacesetter.engine.program import Program, Tensors
+from pacesetter.engine.row import Row
 from pacesetter.engine.traceless import Randomness
 from pacesetter.optimizers import Rule
 
-__all__ = ["Stacked"]
+__all__ = ["Stacked", "in_slots"]
 
 Leaves = list[torch.Tensor]
 CLIP_EPS = 1e-6
@@ -29,10 +30,11 @@ class Stacked:
     Lanes do not touch each other, so the gradient of the sum of their losses holds the gradient of each.
     """
 
-    def __init__(self, program: Program, rule: Rule) -> None:
-        """Hold the program, whose own weights are not looked at."""
+    def __init__(self, program: Program, rule: Rule, row: Row | None = None) -> None:
+        """Hold the program, whose own weights are not looked at. row: weights, and their state, lie in it."""
         self._program = program
         self._rule = rule
+        self._row = row
         self._groups = program.by_ratio(program.trainable())
         self._inside = False
 
@@ -43,7 +45,7 @@ class Stacked:
 
         The rates are those that the rule works out, and are left out where it does not.
         """
-        params = {name: p.detach().requires_grad_() for name, p in params.items()}
+        held, params = params, {name: p.detach().requires_grad_() for name, p in self.named(params).items()}
         buffers = {name: b.clone() for name, b in buffers.items()}
         losses: list[torch.Tensor] = []
         grads: Tensors = {}
@@ -56,12 +58,24 @@ class Stacked:
         with torch.no_grad():
             loss = losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
             # Like torch, a weight that the loss does not use is left alone, and so is its state.
+            if len(grads) == len(params):
+                grads, params = self.held(grads), held
+            else:
+                state = in_slots(self.named, state)
             moved, changed, *told = vmap(self._move)(
                 grads, _only(state, grads), {name: params[name] for name in grads}, rates, loss
             )
-        tree = ({**params, **moved}, buffers, _merged(state, changed))
+        tree = (self.held({**params, **moved}), buffers, in_slots(self.held, _merged(state, changed)))
         # What comes out lies in memory as what went in, which is what a compiled step is made for.
         return [loss, *told, *(t.contiguous() for t in trees.tree_leaves(tree))]
+
+    def named(self, weights: Tensors) -> Tensors:
+        """Weights as the program has them, from however they are held."""
+        return weights if self._row is None else self._row.apart(weights)
+
+    def held(self, weights: Tensors) -> Tensors:
+        """Weights as they are held from step to step, [lanes, ...] each."""
+        return weights if self._row is None else self._row.together(weights)
 
     def _gradients(
         self, params: Tensors, buffers: Tensors, frozen: Tensors, batch: Any, batches: int
@@ -125,6 +139,11 @@ class Stacked:
             self._program, {**frozen, **weights, **buffers}, (batch,), {"judge": True}
         )
         return told
+
+
+def in_slots(function: Callable[[Tensors], Tensors], state: Any) -> Any:
+    """A rule's state with what a function makes of each slot that has a number for each weight."""
+    return {slot: function(value) if isinstance(value, dict) else value for slot, value in state.items()}
 
 
 def _only(state: Any, names: Tensors) -> Any:

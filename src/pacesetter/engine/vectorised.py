@@ -14,7 +14,8 @@ from pacesetter.engine.compiling import is_kept
 from pacesetter.engine.memory import is_out_of_memory
 from pacesetter.engine.program import Program, Tensors
 from pacesetter.engine.replayed import Replays, beside
-from pacesetter.engine.stacked import Stacked
+from pacesetter.engine.row import Row
+from pacesetter.engine.stacked import Stacked, in_slots
 from pacesetter.optimizers import Rule
 
 __all__ = ["Vectorised"]
@@ -48,10 +49,13 @@ class Vectorised:
         """
         self._program = program.train()
         self._rule = rule
-        self._stacked = Stacked(program, rule)
         self._width = width
         self._threads = threads
         params = _stacked(program.trainable(), width or lanes)
+        row = Row.of(params, rule, len(program.by_ratio(params)))
+        self._stacked = Stacked(program, rule, row)
+        self._trained = {name: p[0].numel() for name, p in params.items()}
+        params = self._stacked.held(params)
         buffers = _stacked(dict(program.named_buffers()), width or lanes)
         self._moving, self._layout = trees.tree_flatten((params, buffers, _filled(vmap(rule.init)(params))))
         self._evaluated_layout = trees.tree_structure((params, buffers))
@@ -71,17 +75,17 @@ class Vectorised:
     @property
     def trained(self) -> list[str]:
         """The names of the weights that are trained, in the program."""
-        return list(self._params)
+        return list(self._trained)
 
     @property
     def parameters(self) -> int:
         """Trained weights of one lane."""
-        return sum(p[0].numel() for p in self._params.values())
+        return sum(self._trained.values())
 
     @property
-    def _params(self) -> Tensors:
-        params: Tensors = trees.tree_unflatten(self._moving, self._layout)[0]
-        return params
+    def _held(self) -> Tensors:
+        held: Tensors = trees.tree_unflatten(self._moving, self._layout)[0]
+        return held
 
     # ------------------------------------------------------------------------------------------------- training
 
@@ -181,7 +185,7 @@ class Vectorised:
             weights, buffers = trees.tree_unflatten(leaves[: len(tree)], self._evaluated_layout)
             frozen, tensors = self._rest(leaves[len(tree) :])
             again = trees.tree_unflatten(_put_together(given, tensors), layout)
-            return self._stacked.judge(weights, buffers, frozen, again)
+            return self._stacked.judge(self._stacked.named(weights), buffers, frozen, again)
 
         rewind = _rewinder(self._moving[0].device)
         if self._judges_together:
@@ -217,23 +221,24 @@ class Vectorised:
 
     def _judged_alone(self, lane: int, batch: Any) -> tuple[torch.Tensor, Tensors]:
         params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
-        return self._stacked.judge_one(self._rule.evaluation(params, state), buffers, self._frozen, batch)
+        weights: Any = self._rule.evaluation(params, state)
+        return self._stacked.judge_one(self._stacked.named(weights), buffers, self._frozen, batch)
 
     def finite(self) -> torch.Tensor:
         """[lanes]: whether all weights of the lane are finite."""
         # The largest size, NaN where one is: five times as fast as `vector_norm`, or `isfinite` of every weight.
-        largest = [p.reshape(len(p), -1).abs().amax(1) for p in self._params.values()]
+        largest = [p.reshape(len(p), -1).abs().amax(1) for p in self._held.values()]
         return torch.isfinite(torch.stack([one.double() for one in largest])).all(0)[: self.lanes]
 
     def flat(self) -> torch.Tensor:
         """[lanes, parameters]: the trained weights in a row."""
-        return torch.cat([p[: self.lanes].reshape(self.lanes, -1) for p in self._params.values()], dim=1)
+        return torch.cat([p[: self.lanes].reshape(self.lanes, -1) for p in self._held.values()], dim=1)
 
     def weights(self, lane: int) -> Tensors:
         """One lane's evaluation weights and buffers, named as in the user's model."""
         params, buffers, state = trees.tree_unflatten([t[lane] for t in self._moving], self._layout)
         weights: Any = self._rule.evaluation(params, state)
-        every = {**weights, **buffers, **self._frozen}
+        every = {**self._stacked.named(weights), **buffers, **self._frozen}
         return {name: tensor.clone() for name, tensor in self._program.as_saved(every).items()}
 
     # ------------------------------------------------------------------------------------------------- which lanes
@@ -255,11 +260,13 @@ class Vectorised:
     def tree(self) -> Any:
         """All that changes, as nested dicts of tensors, [lanes, ...] each."""
         params, buffers, state = trees.tree_unflatten([t[: self.lanes] for t in self._moving], self._layout)
-        return {"params": params, "buffers": buffers, "state": state}
+        named = self._stacked.named
+        return {"params": named(params), "buffers": buffers, "state": in_slots(named, state)}
 
     def set_tree(self, tree: Any) -> None:
         """Go on from what `tree` gave."""
-        leaves = trees.tree_leaves((tree["params"], tree["buffers"], tree["state"]))
+        held = self._stacked.held
+        leaves = trees.tree_leaves((held(tree["params"]), tree["buffers"], in_slots(held, tree["state"])))
         self._set(leaves, len(leaves[0]))
 
     def _set(self, rows: Leaves, lanes: int, width: int = 0) -> None:

@@ -40,6 +40,7 @@ class Rule(ABC):
     unit: what a learning rate of 1 means for this rule, in words.
     needs: what `update` must be given besides, by name: "loss", the loss whose gradient it is, without dimensions.
     sets_rate: whether it works out a rate of its own, of which `lr` is a multiple: `effective_lr` then says which.
+    elementwise: whether each number of a weight moves by itself, so that it does not matter which tensor it is of.
     vectorises: whether `init` and `update` exist; a rule without trains one lane at a time, by its `to_torch`.
     """
 
@@ -47,6 +48,7 @@ class Rule(ABC):
     unit: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     sets_rate: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
     vectorises: ClassVar[bool] = True
 
     @abstractmethod
@@ -197,6 +199,7 @@ class Elementwise(Walked):
     A subclass says which slots it keeps and how one tensor moves.
     """
 
+    elementwise: ClassVar[bool] = True
     counts_steps: ClassVar[bool] = False
 
     @abstractmethod

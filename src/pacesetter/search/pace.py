@@ -190,7 +190,7 @@ def _is_verified(problem: Problem, trials: Sequence[Trial]) -> bool:
     """Whether the best full run has two seeds, and a rate beside it has one."""
     best = _best_rate(problem, trials)
     full = [trial.lr for trial in trials if trial.steps == problem.total_steps]
-    return full.count(best) > 1 and len(set(full)) > 2
+    return best is not None and full.count(best) > 1 and len(set(full)) > 2
 
 
 def _beside(problem: Problem, trials: Sequence[Trial]) -> list[float]:
