@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 from pacesetter import engine
 from pacesetter.engine import replayed
+from pacesetter.engine.apart import Apart
 from pacesetter.engine.compiling import NotCompiled
 from pacesetter.engine.replayed import MOST_KINDS, Replays, beside
-from pacesetter.engine.vectorised import _taken_apart
 from tests.engine.helpers import LOOPED, VECTORISED, blobs, joined, lanes_of, small_task, trained
 
 
@@ -203,7 +203,7 @@ def test_words_and_numbers_in_a_batch_count_by_value(odd):
 
 def test_the_kind_of_a_batch():
     """Shapes, layouts, dtypes and plain values make its kind; tensors' values do not; unknown types have none."""
-    kind = lambda *leaves: _taken_apart(list(leaves))[1]
+    kind = lambda *leaves: Apart(list(leaves)).kind
     x = torch.zeros(2, 3)
     assert kind(x, "a", 1, None) == kind(x + 1, "a", 1, None)
     others = [kind(x.t(), "a", 1, None), kind(x.double(), "a", 1, None), kind(x, "b", 1, None), kind(x, "a", 2, None)]
@@ -213,9 +213,32 @@ def test_the_kind_of_a_batch():
     assert kind(x, np.zeros(2)) is None
 
 
+@pytest.mark.parametrize(
+    "batch", [(torch.ones(2), torch.zeros(3)), [torch.ones(2), torch.zeros(3)], {"a": torch.ones(2), "b": (1, "c")}]
+)
+def test_a_batch_is_put_together_as_it_was(batch):
+    """In its form, with other tensors; tuples and lists of the same tensors are different kinds."""
+    apart = Apart(batch)
+    again = apart.together([2 * tensor for tensor in apart.tensors])
+    assert type(again) is type(batch)
+    assert repr(again) == repr(batch).replace("1.", "2.")
+    assert Apart(again).kind == apart.kind
+    assert Apart(tuple(apart.tensors)).kind != Apart(list(apart.tensors)).kind
+
+
+def test_a_kind_is_recorded_once_it_has_come_often_enough():
+    """What is called a few times is not worth a recording."""
+    function, replays = Counted(), Replays(worth_after=3)
+    calls = []
+    for _ in range(5):
+        replays.run("kind", function, [torch.ones(3)])
+        calls.append(function.calls)
+    assert calls == [1, 2, 3, 4, 4]
+
+
 def test_equal_numbers_of_other_types_are_other_kinds():
     """1, 1.0 and True decide differently in a model (an index, a factor, a switch), so they are different kinds."""
-    kinds = [_taken_apart([torch.zeros(2), value])[1] for value in (1, 1.0, True, 0.0, -0.0)]
+    kinds = [Apart([torch.zeros(2), value]).kind for value in (1, 1.0, True, 0.0, -0.0)]
     assert len(set(kinds)) == 5
 
 

@@ -68,7 +68,7 @@ def test_bits_and_random_numbers_are_those_of_the_recording(function: Callable[.
 def test_what_is_not_the_same_is_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that does something else, or that torch refuses, is never used."""
     recording = record(arithmetic, leaves(0))
-    for source in (scripted._source(recording.graph.graph).replace("0.1", "0.2"), "def step() -> nothing at all"):
+    for source in (scripted._source(recording.graph).replace("0.1", "0.2"), "def step() -> nothing at all"):
         monkeypatch.setattr(scripted, "_source", lambda _, source=source: source)
         run = Scripted(recording)
         for _ in range(WORTH_AFTER + 2):
@@ -82,4 +82,4 @@ def test_a_view_that_changes_nothing_is_not_recorded() -> None:
     recording = record(
         lambda x: [x.detach().view(4, 5).expand(4, 5).permute(0, 1).transpose(0, 1) * 1.5], leaves(0)[:1]
     )
-    assert len([node for node in recording.graph.graph.nodes if node.op == "call_function"]) == 2
+    assert len([node for node in recording.graph.nodes if node.op == "call_function"]) == 2

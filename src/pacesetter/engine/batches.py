@@ -79,9 +79,8 @@ def _indexed(
     size = source.batch_size
     while True:
         order = torch.randperm(source.length, generator=generator).to(device)
-        for first in range(0, source.length - size + 1, size):
-            rows = order[first : first + size]
-            yield source.pack([t[rows] for t in tensors])
+        for rows in torch.split(order[: source.length // size * size], size):
+            yield source.pack([t.index_select(0, rows) for t in tensors])
 
 
 def _drawn(source: Source, generator: torch.Generator, device: torch.device) -> Iterator[Any]:

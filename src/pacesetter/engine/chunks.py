@@ -25,6 +25,9 @@ HELD_BYTES = 256 * 2**20
 """Batches are held, at most so many bytes of them, until all chunks have seen them: chunk after chunk over many batches
 keeps a chunk's weights in the processor's cache, which batch after batch over all chunks would not."""
 
+JUDGED_ALONE = 16
+"""Batches that are judged before that is recorded, which takes as long: runs that are evaluated once have few."""
+
 
 def sizes_of(lanes: int, plan: Plan, stacks: bool = True) -> list[int]:
     """Lanes of each chunk that so many lanes of one optimizer are held in: even for stacks, full for compiled ones.
@@ -56,7 +59,7 @@ def composed(
     own = copies(program, alone + bool(stacked))
     width = plan.lanes_per_chunk if plan.compiled else 0
     # Steps are a rule's own; what is evaluated is not.
-    judges = Replays(most_compiled=2)
+    judges = Replays(most_compiled=2, worth_after=JUDGED_ALONE)
     replays = {name: (Replays(), judges) for name in stacked}
     return [
         Vectorised(program, rules[name], size, width, plan.threads, replays[name])

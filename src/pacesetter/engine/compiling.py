@@ -86,7 +86,7 @@ def _place(recording: Recording, leaves: Tensors, threads: int) -> Path:
     """The file of the compiled step, named by a hash of all that it follows from."""
     shapes = [(str(t.dtype), tuple(t.shape), t.stride(), str(t.device)) for t in (*leaves, *recording.constants)]
     machine = (platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.__version__, threads)
-    text = repr((recording.graph.code, shapes, machine))
+    text = repr((recording.module.code, shapes, machine))
     return cache_folder() / "compiled" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.pt2"
 
 
@@ -143,7 +143,7 @@ def _compile(recording: Recording, leaves: Tensors, threads: int, path: Path) ->
             from torch._inductor import aoti_compile_and_package
             from torch.export import export
 
-            exported = export(recording.graph, tuple(leaves))
+            exported = export(recording.module, tuple(leaves))
             # Random numbers by torch's own generator, so that they are those of the plain loop.
             settings = {"fallback_random": True, "cpp.threads": threads, "compile_threads": 1}
             aoti_compile_and_package(exported, package_path=str(path), inductor_configs=settings)

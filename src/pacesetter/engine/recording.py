@@ -11,6 +11,7 @@ unseen model is checked by are replayed ones (`agreement`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import getitem
 from typing import Any
 
@@ -40,22 +41,27 @@ class Unrecordable(Exception):
     """The function does what no graph can say; `str()` is the reason in a few words."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """`recording(*leaves)` makes the recorded operations on other tensors of the same shapes.
 
-    graph: takes the leaves and then the constants. constants: tensors that were neither made on the way nor among the
-    leaves. draws: whether it takes random numbers, from torch's global generators.
+    graph: of a function that takes the leaves and then the constants. constants: tensors that were neither made on the
+    way nor among the leaves. draws: whether it takes random numbers, from torch's global generators.
     """
 
-    graph: fx.GraphModule
+    graph: fx.Graph
     constants: tuple[torch.Tensor, ...]
     draws: bool
+
+    @cached_property
+    def module(self) -> fx.GraphModule:
+        """The function as Python code, whose making takes as long as some replays of it."""
+        return fx.GraphModule(torch.nn.Module(), self.graph)
 
     def __call__(self, *leaves: torch.Tensor) -> list[torch.Tensor]:
         """The outputs, as the recorded function gave them; whatever it changed in place is changed in `leaves`."""
         with torch.no_grad():
-            made: list[torch.Tensor] = self.graph(*leaves, *self.constants)
+            made: list[torch.Tensor] = self.module(*leaves, *self.constants)
         return made
 
 
@@ -133,8 +139,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._graph.output([self._node(tensor) for tensor in outputs])
         self._graph.erase_node(self._last_placeholder)
         self._graph.eliminate_dead_code(_has_effect)
-        graph = fx.GraphModule(torch.nn.Module(), self._graph)
-        return Recording(graph, tuple(tensor for _, tensor in self._constants), self._draws)
+        return Recording(self._graph, tuple(tensor for _, tensor in self._constants), self._draws)
 
 
 class _NoReading(TorchFunctionMode):

@@ -1,5 +1,6 @@
 """Functions of tensors that are recorded for each kind of arguments that comes again, and replayed from then on."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
@@ -26,9 +27,10 @@ class Replays:
     for evaluations the short one that a data set ends with.
     """
 
-    def __init__(self, most_compiled: int = 1) -> None:
-        """Nothing is recorded yet; at most so many kinds are compiled."""
-        self._seen: set[Hashable] = set()
+    def __init__(self, most_compiled: int = 1, worth_after: int = 1) -> None:
+        """Nothing is recorded yet; at most so many kinds are compiled, and others recorded after so many calls."""
+        self._seen: Counter[Hashable] = Counter()
+        self._worth_after = worth_after
         self._calls: dict[Hashable, Call | None] = {}
         self._to_compile = most_compiled
         self.why_not_compiled = ""
@@ -41,9 +43,10 @@ class Replays:
         """
         if kind not in self._calls:
             to_compile = threads > 0 and self._to_compile > 0
-            if kind is not None and (kind in self._seen or to_compile) and len(self._calls) < MOST_KINDS:
+            known = self._seen[kind] >= self._worth_after
+            if kind is not None and (known or to_compile) and len(self._calls) < MOST_KINDS:
                 self._calls[kind] = self._prepared(function, leaves, threads if to_compile else 0)
-            self._seen.add(kind)
+            self._seen[kind] += 1
         return (self._calls.get(kind) or function)(*leaves)
 
     def _prepared(self, function: Call, leaves: Leaves, threads: int) -> Call | None:

@@ -42,7 +42,7 @@ class Scripted:
         self._replays = 0
         self._source = ""
         with suppress(_Unsaid):
-            self._source = _source(recording.graph.graph)
+            self._source = _source(recording.graph)
         self._function = _MADE.get(self._source)
 
     def __call__(self, *leaves: torch.Tensor) -> Tensors:

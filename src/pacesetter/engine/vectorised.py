@@ -1,6 +1,7 @@
 """The vectorised engine: a chunk of lanes in one pass, their weights stacked along a leading lane axis."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch.func import vmap
 from torch.utils import _pytree as trees
 
+from pacesetter.engine.apart import Apart
 from pacesetter.engine.batches import batch_length
 from pacesetter.engine.compiling import is_kept
 from pacesetter.engine.memory import is_out_of_memory
@@ -153,17 +155,19 @@ class Vectorised:
         self, moving: Leaves, rates: torch.Tensor, batches: Sequence[Any]
     ) -> tuple[Any, Callable[..., Leaves], Leaves]:
         """A step of these rows as `Replays.run` takes it: its kind, function and leaves."""
-        given, layout = trees.tree_flatten(list(batches))
-        tensors, kind = _taken_apart(given)
+        apart = [Apart(batch) for batch in batches]
+        kinds = tuple(one.kind for one in apart)
+        counts = [len(one.tensors) for one in apart]
 
         def step(*leaves: torch.Tensor) -> Leaves:
             params, buffers, state = trees.tree_unflatten(leaves[: len(moving)], self._layout)
             frozen, (rates, *tensors) = self._rest(leaves[len(moving) :])
-            again = trees.tree_unflatten(_put_together(given, tensors), layout)
+            rest = iter(tensors)
+            again = [one.together(list(islice(rest, count))) for one, count in zip(apart, counts, strict=True)]
             return self._stacked.update(params, buffers, state, frozen, rates, again)
 
-        leaves = [*moving, *self._frozen.values(), rates, *tensors]
-        return kind and (len(rates), layout, kind), step, leaves
+        leaves = [*moving, *self._frozen.values(), rates, *chain.from_iterable(one.tensors for one in apart)]
+        return None if None in kinds else (len(rates), kinds), step, leaves
 
     def _rest(self, leaves: Sequence[torch.Tensor]) -> tuple[Tensors, Sequence[torch.Tensor]]:
         """The frozen weights at the beginning of `leaves`, and what comes after them."""
@@ -176,16 +180,14 @@ class Vectorised:
         """Losses and metrics of a batch, [lanes] each, in eval mode with the rule's evaluation weights."""
         if self._program.training:
             self._program.eval()
-        given, layout = trees.tree_flatten(batch)
-        tensors, kind = _taken_apart(given)
+        apart = Apart(batch)
         names = list(self._program.task.metrics)
         tree = self._evaluated()
 
         def judge(*leaves: torch.Tensor) -> Leaves:
             weights, buffers = trees.tree_unflatten(leaves[: len(tree)], self._evaluated_layout)
             frozen, tensors = self._rest(leaves[len(tree) :])
-            again = trees.tree_unflatten(_put_together(given, tensors), layout)
-            return self._stacked.judge(self._stacked.named(weights), buffers, frozen, again)
+            return self._stacked.judge(self._stacked.named(weights), buffers, frozen, apart.together(tensors))
 
         rewind = _rewinder(self._moving[0].device)
         if self._judges_together:
@@ -195,9 +197,9 @@ class Vectorised:
                 source.batch_size,
                 source.length % source.batch_size,
             )
-            leaves = [*tree, *self._frozen.values(), *tensors]
+            leaves = [*tree, *self._frozen.values(), *apart.tensors]
             try:
-                kind = kind and (rows, layout, kind)
+                kind = None if apart.kind is None else (rows, apart.kind)
                 found = self._judges.run(kind, judge, leaves, self._threads if whole else 0)
                 loss, *metrics = (t[: self.lanes] for t in found)
                 return loss, dict(zip(names, metrics, strict=True))
@@ -284,27 +286,6 @@ def _stacked(tensors: Tensors, lanes: int) -> Tensors:
 def _filled(tree: Any) -> Any:
     """Each tensor in memory of its own (a stack that vmap only pretended is one place seen many times)."""
     return {k: _filled(v) for k, v in tree.items()} if isinstance(tree, dict) else tree.contiguous().clone()
-
-
-def _taken_apart(leaves: list[Any]) -> tuple[Leaves, Any]:
-    """The tensors among a batch's leaves, and what of the leaves decides which operations are made (None: unknown)."""
-    tensors: Leaves = []
-    kind: list[Any] = []
-    for leaf in leaves:
-        if isinstance(leaf, torch.Tensor):
-            tensors.append(leaf)
-            kind.append((leaf.shape, leaf.stride(), leaf.dtype))
-        elif leaf is None or isinstance(leaf, bool | int | float | str):
-            kind.append((type(leaf), repr(leaf)))  # 1, 1.0 and True are equal, and do not do the same
-        else:
-            return [one for one in leaves if isinstance(one, torch.Tensor)], None
-    return tensors, tuple(kind)
-
-
-def _put_together(leaves: list[Any], tensors: Sequence[torch.Tensor]) -> list[Any]:
-    """The leaves with `tensors` in the place of theirs."""
-    given = iter(tensors)
-    return [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
 
 def _rewinder(device: torch.device) -> Callable[[], None]:
