@@ -284,16 +284,20 @@ class Basin:
 
     @cached_property
     def _drawn(self) -> Floats:
-        """[SAMPLES, sites], valleys of the full length as they may be; the same at each call."""
+        """[SAMPLES, sites]."""
+        return self._draw(self._sites)
+
+    def _draw(self, places: Floats) -> Floats:
+        """[SAMPLES, places], valleys of the full length as they may be at log10 of rates; the same at each call."""
         from threadpoolctl import threadpool_limits
 
         # Matrices this small gain nothing from several threads, which on a busy machine wait for each other: 3 seconds
         # instead of a tenth of one.
         with threadpool_limits(1, user_api="blas"):
-            return self._draw()
+            return self._draw_alone(places)
 
-    def _draw(self) -> Floats:
-        chance, places = np.random.default_rng(0), self._sites
+    def _draw_alone(self, places: Floats) -> Floats:
+        chance = np.random.default_rng(0)
         lengths = np.zeros(len(places))
         counts = chance.multinomial(SAMPLES, self._parts.weights)
         drawn = []
@@ -319,6 +323,11 @@ class Basin:
         drawn = self.samples(np.append(places, place))
         found: NDArray[np.bool_] = (drawn[:, :-1] <= drawn[:, [-1]] + 1e-12).mean(axis=0) > 1 - level
         return found
+
+    def chances(self, places: Floats) -> Floats:
+        """[places], of each of some log10 of rates to be the best of them."""
+        drawn = self._draw(places)
+        return np.bincount(drawn.argmin(axis=1), minlength=len(places)) / len(drawn)
 
     def best_run(self) -> float | None:
         """The rate, of those trained to the full length without loss, that is expected to be best; None without one."""

@@ -8,6 +8,10 @@
    best full run lies at its end, then to the bottom of the valley between full runs, and ends with a second seed of the
    best.
 
+Where no run may be shorter than the full length, three rates over the range are followed by one run after the other of
+the rate that is most likely to be the best, the runs that it has had already set against it: first that looks about,
+then it repeats.
+
 A quick search ends after the second step, which it makes at a third of the length, as no full run corrects it: it is a
 look, and nothing is verified. With a larger budget further seeds of the best rates follow.
 """
@@ -38,6 +42,8 @@ AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.75, -0.25, 0.25)
 look favours high rates, as there is no time for low ones in a short run."""
 FINEST = 0.15
 """Decades: rates closer than this are not told apart by a full run each."""
+EVERY = 5
+"""Of the rates that the valley is looked at, one is a candidate for such a run: a quarter of a decade."""
 WIDER = 3.0
 """Decades that the range is widened by at most, to each side."""
 FEWEST_STEPS = 5
@@ -105,10 +111,12 @@ class Pace:
                 middle = _expected(problem, first, short[1])
                 yield (_at(problem, middle + away, short[1]) for away in _around(problem))
         else:
-            # Where no short run can be, neighbours say more of a rate than further seeds do.
-            yield (lane(problem, rate) for rate in _spread(problem, 2 * APART))
-            yield (_at(problem, place, problem.total_steps) for place in _beside(problem, trials))
-        if not problem.quick:
+            yield (lane(problem, rate) for rate in _middles(problem))
+            if learned(trials):
+                yield _likely(problem, trials)
+            else:
+                yield (lane(problem, rate) for rate in _spread(problem, 2 * APART))
+        if short and not problem.quick:
             yield from self._verify(problem, trials)
 
     def _verify(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
@@ -148,6 +156,12 @@ def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
 def _spread(problem: Problem, apart: float = APART) -> tuple[float, ...]:
     """Rates over the range, evenly and at most so many decades apart."""
     return even(problem, 1 + max(1, math.ceil(math.log10(problem.high / problem.low) / apart - 1e-9)))
+
+
+def _middles(problem: Problem) -> tuple[float, ...]:
+    """The middles of the three thirds of the range, in log: its ends are hardly ever best, and cost a full run each."""
+    ratio = problem.high / problem.low
+    return tuple(dict.fromkeys(nearest(problem, problem.low * ratio**share) for share in (1 / 6, 1 / 2, 5 / 6)))
 
 
 def _look(problem: Problem, trials: Sequence[Trial], steps: int) -> Iterable[Iterable[Lane]]:
@@ -193,10 +207,19 @@ def _is_verified(problem: Problem, trials: Sequence[Trial]) -> bool:
     return best is not None and full.count(best) > 1 and len(set(full)) > 2
 
 
-def _beside(problem: Problem, trials: Sequence[Trial]) -> list[float]:
-    """log10 of the rates on both sides of the best full run."""
-    best = _best_rate(problem, trials)
-    return [] if best is None else [float(np.log10(best)) + away for away in (-APART, APART)]
+def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
+    """The next seed of the rate that is most likely to be the best, for the runs that it has already."""
+    model = basin(problem, trials)
+    tried = [trial.lr for trial in trials]
+    low, high = np.log10(problem.low) - WIDER, np.log10(problem.high) + WIDER
+    new = [x for x in model.grid[::EVERY] if low <= x <= high and np.abs(model.places - x).min() > FINEST]
+    rates = problem.rates or sorted({*tried, *(nearest(problem, 10**x) for x in new)})
+    seeds = np.array([tried.count(rate) for rate in rates])
+    worth = model.chances(np.log10(rates)) / (1 + seeds)
+    if problem.seeds is not None:
+        worth[seeds >= problem.seeds] = 0.0
+    best = int(worth.argmax())
+    return [lane(problem, rates[best], int(seeds[best]))] if worth[best] > 0 else []
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
