@@ -80,6 +80,14 @@ def test_what_is_suggested_is_verified(best: float) -> None:
     assert any(lane.lr > found for lane in full)
 
 
+def test_a_budget_that_was_given_is_used() -> None:
+    """A verified answer ends a search whose budget nobody gave; one that was given is used."""
+    usual, ample = searched(problem(), valley(1e-2)), searched(problem(budget=9.0), valley(1e-2))
+    assert cost(usual) < cost(ample)
+    assert cost(ample) > 8
+    assert {r.lane for r in usual} < {r.lane for r in ample}
+
+
 def test_a_quick_look_makes_short_runs_alone() -> None:
     """Nothing is trained to the full length, and all of it costs at most one and a half runs."""
     quick = problem(quick=True, budget=1.5)
@@ -134,12 +142,35 @@ def test_only_the_rates_that_were_given_are_tried() -> None:
 
 def test_full_runs_alone_can_be_searched_with() -> None:
     """Where no run can be shorter, the range is covered coarsely and then narrowed down, within the budget."""
-    given = problem(lengths=(TOTAL,), budget=9.0)
-    known = searched(given, valley(5e-3))
-    found = Pace().suggest(given, known)
-    assert found is not None
-    assert abs(np.log10(found / 5e-3)) <= 0.5
-    assert cost(known) <= 9
+    for budget in (6.0, 9.0):
+        given = problem(lengths=(TOTAL,), budget=budget)
+        known = searched(given, valley(5e-3))
+        assert [r.lane.lr for r in known[:3]] == pytest.approx([1e-4, 1e-2, 1.0])
+        found = Pace().suggest(given, known)
+        assert found is not None
+        assert abs(np.log10(found / 5e-3)) <= 0.5
+        assert cost(known) <= budget
+
+
+def test_full_runs_alone_repeat_the_best_once_they_have_looked_about() -> None:
+    """The most runs are of rates near the best, under several seeds; one seed where there is no other."""
+    known = searched(problem(lengths=(TOTAL,), budget=14.0), valley(5e-3))
+    near = [r.lane for r in known if abs(np.log10(r.lane.lr / 5e-3)) <= 0.5]
+    assert len(near) > len(known) / 2
+    assert len({lane.seed for lane in near}) > 1
+    known = searched(problem(lengths=(TOTAL,), budget=14.0, seeds=1), valley(5e-3))
+    assert {r.lane.seed for r in known} == {0}
+
+
+def test_full_runs_alone_look_everywhere_before_they_find_that_nothing_learns() -> None:
+    """Three rates are not enough to say so; and the best may lie between them."""
+    given = problem(lengths=(TOTAL,), budget=12.0)
+    known = searched(given, lambda lane: UNTRAINED)
+    assert sorted(r.lane.lr for r in known) == pytest.approx([10.0**k for k in range(-5, 2)])
+    assert Pace().suggest(given, known) is None
+    narrow = lambda lane: 0.2 if abs(np.log10(lane.lr / 1e-3)) < 0.3 else UNTRAINED
+    found = Pace().suggest(given, searched(given, narrow))
+    assert found == pytest.approx(1e-3)
 
 
 def test_a_close_cliff_is_tried_with_warm_up() -> None:
