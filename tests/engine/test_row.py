@@ -1,5 +1,6 @@
 """Weights in a row: a rule that moves each number by itself moves them as it moves the tensors one by one."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,6 +8,8 @@ from torch import nn
 from pacesetter import optimizers
 from pacesetter.engine.row import SMALL, Row
 from pacesetter.engine.vectorised import Vectorised
+from pacesetter.records import Lane
+from tests.engine.helpers import VECTORISED, joined, trained
 from tests.engine.test_vectorised import CPU, chunk_of, fresh_program, same, stepped, task_of, tensors
 
 WRAPPERS = {"clip", "decay"}
@@ -83,3 +86,15 @@ def test_rates_of_their_own_keep_tensors_apart() -> None:
     task = task_of(several, lr_ratios={"0": 0.1})
     chunk = Vectorised(fresh_program(task, 0, CPU), optimizers.parse("adam"), 2, threads=0)
     assert set(chunk.tree()["params"]) == set(chunk._held)
+
+
+def test_rules_that_hold_weights_apart_and_in_a_row_are_evaluated_side_by_side() -> None:
+    """In one bundle, often enough to be recorded: each lane as if it were alone."""
+    task = task_of(several, steps=60, evaluations=30)
+    lanes = [Lane(rule, "constant", lr, 0, 60) for rule in ("adam", "lamb") for lr in (0.01, 0.02)]
+    beside = trained(task, lanes, VECTORISED)
+    for rule in ("adam", "lamb"):
+        own = [lane for lane in lanes if lane.optimizer == rule]
+        alone = trained(task, own, VECTORISED)
+        for lane in own:
+            assert np.array_equal(joined(beside[lane]).valid_loss, joined(alone[lane]).valid_loss)

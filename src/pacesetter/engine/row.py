@@ -33,11 +33,10 @@ class Row:
 
     def together(self, tensors: Tensors) -> Tensors:
         """The row, [lanes, numbers], of tensors [lanes, ...], under the name "". A row is given back."""
-        return (
-            tensors
-            if "" in tensors
-            else {"": torch.cat([tensors[name].reshape(len(tensors[name]), -1) for name in self._shapes], 1)}
-        )
+        if "" in tensors:
+            return tensors
+        parts = [tensors[name] for name in self._shapes]
+        return {"": torch.cat([part.reshape(len(part), -1) for part in parts], 1)}
 
     def apart(self, tensors: Tensors) -> Tensors:
         """The tensors, by name, of a row of [lanes, numbers], or of [numbers] of one lane; else they are given back."""

@@ -199,7 +199,8 @@ class Vectorised:
             )
             leaves = [*tree, *self._frozen.values(), *apart.tensors]
             try:
-                kind = None if apart.kind is None else (rows, apart.kind)
+                # Rules share what is recorded of evaluations, but not how weights are held.
+                kind = None if apart.kind is None else (rows, len(leaves), apart.kind)
                 found = self._judges.run(kind, judge, leaves, self._threads if whole else 0)
                 loss, *metrics = (t[: self.lanes] for t in found)
                 return loss, dict(zip(names, metrics, strict=True))
