@@ -160,6 +160,7 @@ def test_full_runs_alone_repeat_the_best_once_they_have_looked_about() -> None:
     assert len({lane.seed for lane in near}) > 1
     known = searched(problem(lengths=(TOTAL,), budget=14.0, seeds=1), valley(5e-3))
     assert {r.lane.seed for r in known} == {0}
+    assert [r.lane.lr for r in known if r.lane.lr >= 1.0] == [1.0]  # which diverged
 
 
 def test_full_runs_alone_look_everywhere_before_they_find_that_nothing_learns() -> None:

@@ -213,13 +213,18 @@ def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     tried = [trial.lr for trial in trials]
     low, high = np.log10(problem.low) - WIDER, np.log10(problem.high) + WIDER
     new = [x for x in model.grid[::EVERY] if low <= x <= high and np.abs(model.places - x).min() > FINEST]
-    rates = problem.rates or sorted({*tried, *(nearest(problem, 10**x) for x in new)})
+    best = _best_rate(problem, trials) or 0.0
+    lost = min((trial.lr for trial in trials if not np.isfinite(trial.value) and trial.lr > best), default=np.inf)
+    # Beyond what diverged above the best there is nothing to be found.
+    rates = [rate for rate in problem.rates or sorted({*tried, *(nearest(problem, 10**x) for x in new)}) if rate < lost]
+    if not rates:
+        return []
     seeds = np.array([tried.count(rate) for rate in rates])
     worth = model.chances(np.log10(rates)) / (1 + seeds)
     if problem.seeds is not None:
         worth[seeds >= problem.seeds] = 0.0
-    best = int(worth.argmax())
-    return [lane(problem, rates[best], int(seeds[best]))] if worth[best] > 0 else []
+    most = int(worth.argmax())
+    return [lane(problem, rates[most], int(seeds[most]))] if worth[most] > 0 else []
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
