@@ -82,7 +82,7 @@ def test_only_what_may_and_should_is_moved_in_a_row(given, rule: str, rates: int
 
 
 def test_rates_of_their_own_keep_tensors_apart() -> None:
-    """A chunk whose tensors have two ratios is not in a row, and trains."""
+    """A chunk whose tensors have two ratios is not in a row."""
     task = task_of(several, lr_ratios={"0": 0.1})
     chunk = Vectorised(fresh_program(task, 0, CPU), optimizers.parse("adam"), 2, threads=0)
     assert set(chunk.tree()["params"]) == set(chunk._held)

@@ -11,8 +11,9 @@ from pacesetter.optimizers import Rule
 
 __all__ = ["Row"]
 
-SMALL = 2**14
-"""Numbers a tensor, on average, up to which the operations saved are worth the copy of each gradient into its place."""
+SMALL = 2**13
+"""Numbers a tensor, on average, up to which the operations saved are worth the copy of each gradient into its place:
+a step of 1, 3 and 13 lanes took 0.86, 0.89 and 0.99 of its time at 4,400, and 0.90, 1.00 and 1.07 at 9,200."""
 
 
 class Row:

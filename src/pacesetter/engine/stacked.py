@@ -148,10 +148,7 @@ def in_slots(function: Callable[[Tensors], Tensors], state: Any) -> Any:
 
 def _only(state: Any, names: Tensors) -> Any:
     """The part of a rule's state that belongs to the weights in `names`; what belongs to none is whole."""
-    return {
-        slot: {name: value[name] for name in names if name in value} if isinstance(value, dict) else value
-        for slot, value in state.items()
-    }
+    return in_slots(lambda value: {name: value[name] for name in names if name in value}, state)
 
 
 def _merged(old: Any, new: Any) -> Any:
