@@ -40,7 +40,7 @@ from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.records import Problem, Trial
 
-__all__ = ["Basin", "basin", "learned", "learned_at", "marks"]
+__all__ = ["Basin", "basin", "is_verified", "learned", "learned_at", "marks"]
 
 Floats = NDArray[np.float64]
 
@@ -104,6 +104,13 @@ def learned_at(trials: Sequence[Trial], total_steps: int) -> bool:
     if again:
         return any(all(learned([trial]) for trial in own) for own in again)
     return learned([trial for own in rates.values() for trial in own] or trials)
+
+
+def is_verified(problem: Problem, trials: Sequence[Trial], best: float, breaks_above: bool) -> bool:
+    """Whether `best` has two full runs, and a lower and a higher rate has one (or training breaks above)."""
+    full = [trial.lr for trial in trials if trial.steps == problem.total_steps]
+    seeds = 2 if problem.seeds is None else min(2, problem.seeds)
+    return full.count(best) >= seeds and min(full) < best and (max(full) > best or breaks_above)
 
 
 def basin(problem: Problem, trials: Sequence[Trial]) -> "Basin":
@@ -183,16 +190,20 @@ class Basin:
         return np.arange(low, high + STEP / 2, STEP)
 
     @cached_property
+    def _untrained(self) -> float:
+        """The mean value before training; NaN where it was never measured."""
+        known = [trial.untrained for trial in self.trials if np.isfinite(trial.untrained)]
+        return float(np.mean(known)) if known else float("nan")
+
+    @cached_property
     def shares(self) -> Floats:
         """[trials], the share of its length's improvement that each gives up, from 0 to 1."""
         values = self._aligned
-        before = np.array([trial.untrained for trial in self.trials])
-        known = before[np.isfinite(before)]
         shares = np.ones(len(values))
         for length in np.unique(self._lengths):
             own = np.isfinite(values) & (self._lengths == length)
             if own.any():
-                best, worst = values[own].min(), float(known.mean()) if len(known) else values[own].max()
+                best, worst = values[own].min(), values[own].max() if np.isnan(self._untrained) else self._untrained
                 gain = max(worst - best, np.finfo(np.float64).tiny)
                 shares[own] = np.clip((values[own] - best) / gain, 0.0, 1.0) if worst > best else values[own] > best
         return shares
@@ -220,11 +231,10 @@ class Basin:
     @cached_property
     def _usual_drift(self) -> float:
         """What the drift is expected to be: the less longer runs improve on shorter ones, the more it is the way."""
-        known = [trial.untrained for trial in self.trials if np.isfinite(trial.untrained)]
         lengths = np.unique(self._lengths)
-        if not known or len(lengths) < 2:
+        if np.isnan(self._untrained) or len(lengths) < 2:
             return USUAL_DRIFT
-        gains = np.array([np.mean(known) - self._aligned[self._lengths == length].min() for length in lengths])
+        gains = np.array([self._untrained - self._aligned[self._lengths == length].min() for length in lengths])
         if not np.isfinite(gains).all() or gains.min() <= 0:
             return USUAL_DRIFT
         thrice = np.diff(lengths) / np.log10(3)

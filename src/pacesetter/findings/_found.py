@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._answer import SAFE_SHARE
-from pacesetter.findings._basin import RESOLUTION, Basin, basin, learned_at
+from pacesetter.findings._basin import RESOLUTION, Basin, basin, is_verified, learned_at
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
@@ -62,11 +62,7 @@ class Found:
         """Whether the best rate has two full runs, and a lower and a higher one has one (or diverges above)."""
         if self.best is None:
             return False
-        full = [trial for trial in self.trials if trial.steps == self.problem.total_steps]
-        below = any(trial.lr < self.best for trial in full)
-        above = any(trial.lr > self.best for trial in full) or self.unstable is not None
-        seeds = 2 if self.problem.seeds is None else min(2, self.problem.seeds)
-        return sum(trial.lr == self.best for trial in full) >= seeds and below and above
+        return is_verified(self.problem, self.trials, self.best, self.unstable is not None)
 
     def given_up(self, rates: Sequence[float]) -> list[float]:
         """The share of the improvement that each rate is expected to give up in a full run; 1 where it diverges."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import basin, learned, learned_at
+from pacesetter.findings._basin import basin, is_verified, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
 from pacesetter.textform import format_call
@@ -123,16 +123,15 @@ class Pace:
         """Full runs around the best, then seeds of those that may be it."""
         total = problem.total_steps
         before = [trial for trial in trials if trial.steps < total]
-        if before:
-            if not learned(before):
-                return
-            middle = _expected(problem, before, total)
-            yield (_at(problem, middle + away, total) for away in (0.0, -APART, APART))
+        if not learned(before):
+            return
+        middle = _expected(problem, before, total)
+        yield (_at(problem, middle + away, total) for away in (0.0, -APART, APART))
         full = [trial for trial in trials if trial.steps == total]
         if not learned(full):
             return
         left = self._budget(problem) - sum(trial.steps for trial in trials) / total
-        enough = problem.budget is None and _is_verified(problem, trials)
+        enough = problem.budget is None and _is_sure(problem, trials)
         room = 1 if _at_the_low_end(problem, trials) else 2
         if not enough and (len({trial.seed for trial in full}) > 1 or left >= room - 1e-9):
             yield (_at(problem, place, total) for place in _better(problem, trials))
@@ -200,11 +199,15 @@ def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
     return _best_rate(problem, trials) == lowest
 
 
-def _is_verified(problem: Problem, trials: Sequence[Trial]) -> bool:
-    """Whether the best full run has two seeds, and a rate beside it has one."""
+def _is_sure(problem: Problem, trials: Sequence[Trial]) -> bool:
+    """Whether the best full run is verified."""
     best = _best_rate(problem, trials)
-    full = [trial.lr for trial in trials if trial.steps == problem.total_steps]
-    return best is not None and full.count(best) > 1 and len(set(full)) > 2
+    return best is not None and is_verified(problem, trials, best, _lost_above(trials, best) < np.inf)
+
+
+def _lost_above(trials: Sequence[Trial], best: float) -> float:
+    """The lowest rate above `best` that diverged; infinite where none did."""
+    return min((trial.lr for trial in trials if not np.isfinite(trial.value) and trial.lr > best), default=np.inf)
 
 
 def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
@@ -213,8 +216,7 @@ def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     tried = [trial.lr for trial in trials]
     low, high = np.log10(problem.low) - WIDER, np.log10(problem.high) + WIDER
     new = [x for x in model.grid[::EVERY] if low <= x <= high and np.abs(model.places - x).min() > FINEST]
-    best = _best_rate(problem, trials) or 0.0
-    lost = min((trial.lr for trial in trials if not np.isfinite(trial.value) and trial.lr > best), default=np.inf)
+    lost = _lost_above(trials, _best_rate(problem, trials) or 0.0)
     # Beyond what diverged above the best there is nothing to be found.
     rates = [rate for rate in problem.rates or sorted({*tried, *(nearest(problem, 10**x) for x in new)}) if rate < lost]
     if not rates:
