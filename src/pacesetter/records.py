@@ -23,6 +23,7 @@ __all__ = [
     "Problem",
     "StudyRecord",
     "Trial",
+    "is_worse",
 ]
 
 Floats = NDArray[np.float64]
@@ -180,14 +181,29 @@ class LaneRecord:
         return replace(self, findings=findings)
 
 
+DIVERGED_ABOVE = 0.1
+"""A lane that ends further above the untrained loss than this share of max(|it|, its spread over batches) diverged."""
+
+
+def is_worse(final: float, untrained: float, spread: float) -> bool:
+    """Whether a loss lies clearly above the untrained model's; never where that (NaN) was not measured."""
+    return final > untrained + DIVERGED_ABOVE * max(abs(untrained), spread)
+
+
+TAIL, HELD = 0.1, 0.5
+"""The last part of a run over which it is judged, where its rate is then at least this share of what it was at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What one lane says of its rate: how it ended after `steps` updates, a whole run of that length.
 
-    value: what the problem wants small; infinite where the lane diverged. untrained: the same before training, NaN
-    where it was not measured. unrest: how far it jumped about between evaluations in the second half of the run, beside
-    what steady rising or falling explains: one standard deviation; NaN where that half has fewer than three.
-    on_the_way: (updates, value) of the evaluations before the end that gave a number.
+    value: what the problem wants small, where the rate stays high the mean over the last tenth of the run, as it jumps
+    about there; infinite where the lane diverged, by its end or by that mean.
+    untrained: the same before training, NaN where it was not measured.
+    unrest: how far it jumped about between evaluations in the second half of the run, beside what steady rising or
+    falling explains: one standard deviation; NaN where that half has fewer than three.
+    on_the_way: (updates, value) of the evaluations before the end that gave a number, as if the run had ended there.
     """
 
     lr: float
@@ -244,9 +260,14 @@ class Problem:
         ]
 
     def _end(self, record: "LaneRecord") -> float:
-        values = self._values(record)
+        values = _steadied(record.curve, self._values(record))
         told = record.outcome is not Outcome.DIVERGED and len(values) and record.curve.eval_steps[-1] > 0
-        return self._small(values[-1], float("inf")) if told else float("inf")
+        if not told or self._is_worse(record.curve, float(values[-1])):
+            return float("inf")
+        return self._small(values[-1], float("inf"))
+
+    def _is_worse(self, curve: Curve, loss: float) -> bool:
+        return self.metric is None and is_worse(loss, curve.untrained_loss, curve.valid_spread)
 
     def _start(self, record: "LaneRecord") -> float:
         values = self._values(record)
@@ -254,7 +275,8 @@ class Problem:
         return self._small(values[0], float("nan")) if told else float("nan")
 
     def _on_the_way(self, record: "LaneRecord") -> tuple[tuple[int, float], ...]:
-        told = zip(record.curve.eval_steps.tolist(), self._values(record).tolist(), strict=False)
+        values = _steadied(record.curve, self._values(record))
+        told = zip(record.curve.eval_steps.tolist(), values.tolist(), strict=False)
         last = record.lane.total_steps
         return tuple((n, self._small(value, 0.0)) for n, value in told if 0 < n < last and np.isfinite(value))
 
@@ -280,10 +302,38 @@ class Problem:
         return cls(**plain)
 
 
+def _steadied(curve: Curve, values: Floats) -> Floats:
+    """[evaluations], what a run would be judged by that ended at each: where its rate is still high, the mean over its
+    last tenth.
+
+    Steps of a rate that is not lowered end at random around where they lead to. Over seeds a mean leaves half of the
+    spread where it is large (`benchmarks/find`, constant rates), for a few evaluations.
+    """
+    steps, finite = curve.eval_steps[: len(values)], np.isfinite(values)
+    last = np.clip(steps - 1, 0, curve.steps - 1)
+    held = curve.lr[last] >= HELD * np.maximum.accumulate(curve.lr)[last] if curve.steps else np.zeros_like(finite)
+    ends = np.flatnonzero(held & finite & (steps > 0))
+    if not len(ends):
+        return values
+    first = np.searchsorted(steps, np.round((1 - TAIL) * steps[ends]).clip(1))
+    between = np.stack([first, ends + 1], axis=1).ravel()
+    sums, counts = (np.add.reduceat(np.append(x, 0), between)[::2] for x in (np.where(finite, values, 0.0), finite))
+    steadied = values.copy()
+    steadied[ends] = sums / counts
+    return steadied
+
+
 def _unrest(steps: Ints, values: Floats) -> float:
-    """The standard deviation of what is left of the later half when its slope is taken off, by second differences."""
-    bends = np.diff(values[2 * steps[: len(values)] >= steps[-1:]], 2)
-    return float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) else float("nan")
+    """The standard deviation of how far evaluations of the later half lie beside the lines between their neighbours,
+    as that of a single one.
+    """
+    later = 2 * steps[: len(values)] >= steps[-1:]
+    x, y = steps[: len(values)][later], values[later]
+    if len(y) < 3:
+        return float("nan")
+    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    beside = y[1:-1] - (1 - share) * y[:-2] - share * y[2:]
+    return float(np.sqrt(np.mean(beside**2 / (1 + share**2 + (1 - share) ** 2))))
 
 
 @dataclass(frozen=True, slots=True)

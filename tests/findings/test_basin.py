@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacesetter.findings._basin import Basin, basin, learned, learned_at
+from pacesetter.findings._basin import Basin, basin
+from pacesetter.findings._trials import learned, learned_at, looks
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, Trial
 
 TOTAL = 270
@@ -199,6 +200,51 @@ def test_unrest_is_what_a_slope_does_not_explain() -> None:
         record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
         (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
         assert trial.unrest == pytest.approx(expected, abs=0.01)
+
+
+def test_uneven_evaluations_of_a_steady_fall_are_no_unrest() -> None:
+    """What lies on a line is no jump, wherever it was evaluated."""
+    steps = np.array([0, 100, 150, 180, 190, 200])
+    curve = Curve(eval_steps=steps, valid_loss=2.0 - steps / 200)
+    record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 200), Outcome.FINISHED, curve)
+    (trial,) = Problem("sgd", "constant", 1e-3, 1, 200).trials([record])
+    assert trial.unrest == pytest.approx(0.0, abs=1e-12)
+
+
+def test_what_other_rates_jump_about_by_does_not_hide_what_one_has_learned() -> None:
+    """A run is measured by its own unrest."""
+    calm = Trial(0.01, 0, TOTAL, 1.0, 2.0, unrest=0.01)
+    assert learned([calm, *(Trial(rate, 0, TOTAL, 1.5, 2.0, unrest=0.5) for rate in (0.03, 0.1, 0.3))])
+
+
+def test_a_run_whose_rate_stays_high_is_judged_by_its_last_tenth() -> None:
+    """And by its last evaluation where the rate comes down; the same on the way, and what is not a number left out."""
+    steps = np.array([0, 40, 50, 80, 90, 95, 100])
+    values = np.array([3.0, 2.0, 1.8, np.nan, 1.0, 1.2, 1.7])
+
+    def judged(rates: np.ndarray) -> Trial:
+        curve = Curve(lr=rates, train_loss=rates, grad_norm=rates, eval_steps=steps, valid_loss=values)
+        record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 100), Outcome.FINISHED, curve)
+        (trial,) = Problem("sgd", "constant", 1e-3, 1, 100).trials([record])
+        return trial
+
+    held, lowered = judged(np.full(100, 0.1)), judged(np.linspace(0.1, 0.0, 100))
+    assert (held.value, lowered.value) == pytest.approx((1.3, 1.7))
+    assert held.on_the_way == ((40, 2.0), (50, 1.8), (90, 1.0), (95, 1.1))
+    assert lowered.on_the_way == ((40, 2.0), (50, 1.8), (90, 1.0), (95, 1.2))
+    assert held.untrained == lowered.untrained == 3.0
+
+
+def test_runs_are_looked_at_over_their_ends_where_the_rate_is_still_high() -> None:
+    """Those within them too; where it comes down the last evaluation is enough, and one that reacts is left alone."""
+
+    def at(schedule: str, steps: int = 270) -> tuple[int, ...]:
+        return looks(Problem("sgd", schedule, 1e-3, 1, 270), steps)
+
+    assert at("constant") == (9, 10, 27, 28, 30, 81, 86, 90, 243, 256, 270)
+    assert at("constant", 30) == (9, 10, 27, 28, 30)
+    assert at("warmup(0.1) >> constant") == (243, 256, 270)
+    assert at("cosine") == at("reduce_on_plateau") == at("of a recording") == (270,)
 
 
 def test_evaluations_of_the_first_half_are_no_unrest() -> None:

@@ -208,3 +208,32 @@ def test_a_bottom_below_the_full_runs_is_followed_before_a_second_seed() -> None
     assert {lane.seed for lane in full} == {0}
     assert Pace().suggest(problem(), known) == min(lane.lr for lane in full)
     assert cost(known) <= 6
+
+
+@pytest.mark.parametrize("part", [9, 3])
+def test_where_short_runs_are_too_short_to_learn_the_highest_rates_have_longer_ones(part: int) -> None:
+    """A network that trains badly at first is no reason to give up; what diverges in a short run is not tried again."""
+
+    def end(lane: Lane) -> float:
+        tells = lane.total_steps >= TOTAL // part or lane.lr >= 1.0
+        return valley(3e-2, drift=0.5)(lane) if tells else UNTRAINED
+
+    known = searched(problem(), end)
+    again = [r.lane.lr for r in known if r.lane.total_steps == TOTAL // part]
+    assert sorted(again) == pytest.approx([10**-2.0, 10**-1.5, 0.1, 10**-0.5])
+    found = Pace().suggest(problem(), known)
+    assert found is not None
+    assert abs(np.log10(found / 3e-2)) <= 0.25
+    assert cost(known) <= 6
+
+
+def test_the_second_seed_runs_beside_the_last_rate() -> None:
+    """Where the model is sure enough which rate will be best; not where there is no other seed."""
+    for seeds, expected in ((None, {0, 1}), (1, {0})):
+        given, known = problem(seeds=seeds, budget=6.0), searched(problem(), valley(1.3e-2))
+        first = [r for r in known if r.lane.seed == 0]
+        full = [r for r in first if r.lane.total_steps == TOTAL]
+        asked = Pace().ask(given, [r for r in first if r.lane.total_steps < TOTAL] + full[:3])
+        assert {lane.total_steps for lane in asked} == {TOTAL}
+        assert {lane.seed for lane in asked} == expected
+        assert len({lane.lr for lane in asked} - {r.lane.lr for r in full[:3]}) == 1

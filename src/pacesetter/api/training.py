@@ -130,13 +130,14 @@ class Training:
 def _as_often(task: "Task", lanes: Sequence[Lane], search: Asks) -> "Task":
     """The task evaluated as often, per update, in a search's run that is shorter than what the search is for.
 
-    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run. A run that has shorter
-    ones within it is evaluated where they end.
+    A schedule that reacts to evaluations has as many of them in a short run: it is a whole run. Beside them are those
+    that the search asks for.
     """
     from pacesetter import schedules
 
     length, total_steps = lanes[0].total_steps, search.total_steps
-    task = replace(task, _marks=search.marks) if search.marks else task
+    looks = search.looks(length)
+    task = replace(task, _looks=looks) if looks else task
     if length >= total_steps or not all(schedules.parse(lane.schedule).pure for lane in lanes):
         return task
     return replace(task, evaluations=max(1, round(task.evaluations * length / total_steps)))

@@ -30,17 +30,16 @@ with the figures of the others in sight: neither half is clean evidence of how i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pacesetter import schedules
-from pacesetter.errors import InputError
+from pacesetter.findings._trials import gained, marks
 from pacesetter.records import Problem, Trial
 
-__all__ = ["Basin", "basin", "is_verified", "learned", "learned_at", "marks"]
+__all__ = ["Basin", "basin"]
 
 Floats = NDArray[np.float64]
 
@@ -72,49 +71,13 @@ BEYOND = 0.5
 SAMPLES = 2000
 TINY = 1e-6
 """Added to variances of valleys at rates that nearly coincide, which rounding would make negative: 0.001 in w."""
-SHARES = (1 / 27, 1 / 9, 1 / 3)
-"""Of the full length, at which a run is looked at on its way: the lengths of the short runs of `search.pace`."""
-LEARNED_SHARE = 0.01
-"""Less improvement than this share of the untrained value is none; see `_group`."""
-BEYOND_CHANCE = 4.0
-"""Nor is one of fewer standard deviations of what a run jumps about by: the best of a few runs is two by chance."""
-
-
-def learned(trials: Sequence[Trial]) -> bool:
-    """Whether any of the trials improved on the untrained model; where that was not measured, whether any ended."""
-    ended = [trial for trial in trials if np.isfinite(trial.value)]
-    known = [trial for trial in ended if np.isfinite(trial.untrained)]
-    unrest = [trial.unrest for trial in ended if np.isfinite(trial.unrest)]
-    chance = BEYOND_CHANCE * float(np.median(unrest)) if unrest else 0.0
-    gains = [t.untrained - t.value > max(LEARNED_SHARE * abs(t.untrained), chance) for t in known]
-    return any(gains) if gains else bool(ended)
-
-
-def learned_at(trials: Sequence[Trial], total_steps: int) -> bool:
-    """Whether anything was learned as far as is known.
-
-    Full runs have the last word, as longer training may undo it, and of those the rates that have several seeds and
-    lost none: what chance gives under one seed it takes under the next, so every seed of a rate must have learned.
-    """
-    rates: dict[float, list[Trial]] = {}
-    for trial in trials:
-        if trial.steps == total_steps:
-            rates.setdefault(trial.lr, []).append(trial)
-    again = [own for own in rates.values() if len(own) > 1 and all(np.isfinite(trial.value) for trial in own)]
-    if again:
-        return any(all(learned([trial]) for trial in own) for own in again)
-    return learned([trial for own in rates.values() for trial in own] or trials)
-
-
-def is_verified(problem: Problem, trials: Sequence[Trial], best: float, breaks_above: bool) -> bool:
-    """Whether `best` has two full runs, and a lower and a higher rate has one (or training breaks above)."""
-    full = [trial.lr for trial in trials if trial.steps == problem.total_steps]
-    seeds = 2 if problem.seeds is None else min(2, problem.seeds)
-    return full.count(best) >= seeds and min(full) < best and (max(full) > best or breaks_above)
 
 
 def basin(problem: Problem, trials: Sequence[Trial]) -> "Basin":
-    """The model of a problem's trials, and of the shorter runs within them."""
+    """The model of a problem's trials, and of the shorter runs within them.
+
+    Of runs too short for any rate to learn only those that diverged say something.
+    """
     have = {(trial.lr, trial.seed, trial.steps) for trial in trials}
     shortest = min((trial.steps for trial in trials), default=0)
     looked_at = {steps for steps in marks(problem) if steps >= shortest}
@@ -124,27 +87,10 @@ def basin(problem: Problem, trials: Sequence[Trial]) -> "Basin":
         for steps, value in trial.on_the_way
         if steps in looked_at and (trial.lr, trial.seed, steps) not in have
     ]
-    return Basin([*trials, *within], problem.total_steps)
-
-
-def marks(problem: Problem) -> tuple[int, ...]:
-    """The lengths of shorter runs that a run of the problem has within it: thirds of thirds of the full one.
-
-    None where the schedule looks at its end, or reacts.
-    """
-    lengths = (round(problem.total_steps * share) for share in SHARES)
-    return _within(problem.schedule, problem.total_steps, tuple(n for n in lengths if n > 0))
-
-
-@cache
-def _within(schedule: str, total_steps: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        parsed = schedules.parse(schedule)
-    except InputError:
-        return ()  # of a recording, or of a program
-    if not parsed.pure:
-        return ()
-    return tuple(n for n in lengths if np.array_equal(*(parsed(np.arange(n), whole) for whole in (n, total_steps))))
+    every = [*trials, *within]
+    told = {steps for steps in {trial.steps for trial in every} if gained([t for t in every if t.steps == steps])}
+    kept = [trial for trial in every if trial.steps in told or not np.isfinite(trial.value)]
+    return Basin(kept if told else every, problem.total_steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._answer import SAFE_SHARE
-from pacesetter.findings._basin import RESOLUTION, Basin, basin, is_verified, learned_at
+from pacesetter.findings._basin import RESOLUTION, Basin, basin
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import LEVEL
+from pacesetter.findings._trials import is_verified, learned_at
 from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
 
 __all__ = ["Found", "found"]

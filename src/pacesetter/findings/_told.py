@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pacesetter.findings._basin import learned
 from pacesetter.findings._found import Found
 from pacesetter.findings._judge import Findings
+from pacesetter.findings._trials import learned
 from pacesetter.records import Answer, Finding, Level, Outcome, StudyRecord
 from pacesetter.words import listing, plural, rate, rates, share
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacesetter.findings._basin import marks
+from pacesetter.findings._trials import looks
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.search._strategy import Strategy
 
@@ -22,9 +22,8 @@ class Asks(Protocol):
         """What is kept of it with the study, as plain values: empty for a comparison."""
         ...
 
-    @property
-    def marks(self) -> tuple[int, ...]:
-        """Updates after which longer runs are evaluated too."""
+    def looks(self, steps: int) -> tuple[int, ...]:
+        """Updates after which runs of `steps` are evaluated too."""
         ...
 
     @property
@@ -54,10 +53,9 @@ class Search:
         """The problem and the strategy, as a judge of the study needs them."""
         return {"problem": self.problem.to_json(), "strategy": str(self.strategy)}
 
-    @property
-    def marks(self) -> tuple[int, ...]:
-        """The lengths of shorter runs that longer ones have within them."""
-        return marks(self.problem)
+    def looks(self, steps: int) -> tuple[int, ...]:
+        """Over the ends of a run and of the shorter ones within it."""
+        return looks(self.problem, steps)
 
     @property
     def runs(self) -> float | None:

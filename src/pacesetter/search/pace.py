@@ -1,12 +1,12 @@
 """The default search: many short runs, a few longer ones where they point, then the full length around the best.
 
 1. *Look*: rates half a decade apart, each a whole run of a 27th of the length. Where the best lies at an end of the
-   range, the range is widened.
+   range, the range is widened; where nothing learned, the highest rates that did not diverge have longer runs.
 2. *Narrow*: three rates around what is then expected to be best at a ninth of the length. Two lengths tell how far the
    best rate moves when runs get longer (`findings._basin` has the model).
 3. *Verify*: full runs at the expected best rate and half a decade to each side. The search goes on to a side while the
    best full run lies at its end, then to the bottom of the valley between full runs, and ends with a second seed of the
-   best.
+   best: beside the run before, where it is likely enough which rate that will be.
 
 Where no run may be shorter than the full length, three rates over the range are followed by one run after the other of
 the rate that is most likely to be the best, the runs that it has had already set against it: first that looks about,
@@ -24,7 +24,8 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import basin, is_verified, learned, learned_at
+from pacesetter.findings._basin import basin
+from pacesetter.findings._trials import gained, is_verified, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
 from pacesetter.textform import format_call
@@ -37,6 +38,9 @@ there is none left to go on to a side with. Without full runs a third is near en
 the best rate still moves."""
 APART = 0.5
 """Decades between the rates of the first look and of the full runs: half the width of a usual valley."""
+AGAIN = 4
+"""Rates of a further look where nothing learned: a decade and a half below the lowest that diverged. The best rate of
+runs three times as long is among them, and there is room for full runs after two such looks."""
 AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.75, -0.25, 0.25)
 """Decades from the expected best of the rates that are narrowed down to; for the longer runs more of them below: the
 look favours high rates, as there is no time for low ones in a short run."""
@@ -49,10 +53,14 @@ WIDER = 3.0
 FEWEST_STEPS = 5
 """No run is shorter: fewer updates say nothing about a rate."""
 RUNS = 6.0
+LIKELY = 0.5
+"""A rate has its second seed beside another's first, not after it, where it is best with at least this chance."""
 CLOSE = 1.2
 """Decades from the best rate to one that diverges, up to which a warm-up is tried: beyond, it would not matter."""
 WARM_UP = 0.2
 """Of the short run; long enough to be one, and no recommendation of a length."""
+TINY = 1e-6
+"""Decades and trainings that rounding may add up to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +105,17 @@ class Pace:
 
     def _lengths(self, problem: Problem) -> list[int]:
         """The lengths of short runs, ascending, those that differ and are shorter than half a full run."""
-        shares = (LOOK, NARROW_OF_QUICK if problem.quick else NARROW)
-        wanted = (permitted(problem, max(1 / share, FEWEST_STEPS / problem.total_steps)) for share in shares)
-        return [steps for steps in dict.fromkeys(wanted) if steps <= problem.total_steps / 2]
+        return _shorter(problem, LOOK, NARROW_OF_QUICK if problem.quick else NARROW)
 
     def _steps(self, problem: Problem, trials: Sequence[Trial]) -> Iterable[Iterable[Lane]]:
         """What to know, step by step: each follows from the trials of those before it."""
         short = self._lengths(problem)
         if short:
             yield from _look(problem, trials, short[0])
-            if len(short) > 1:
-                first = [trial for trial in trials if trial.steps == short[0]]
-                middle = _expected(problem, first, short[1])
+            yield from _look_longer(problem, trials, _shorter(problem, LOOK, NARROW, NARROW_OF_QUICK)[1:])
+            before = [trial for trial in trials if trial.steps < short[-1]]
+            if len(short) > 1 and gained(before):
+                middle = basin(problem, before).bottom(short[1])
                 yield (_at(problem, middle + away, short[1]) for away in _around(problem))
         else:
             yield (lane(problem, rate) for rate in _middles(problem))
@@ -123,21 +130,26 @@ class Pace:
         """Full runs around the best, then seeds of those that may be it."""
         total = problem.total_steps
         before = [trial for trial in trials if trial.steps < total]
-        if not learned(before):
+        if not gained(before):
             return
-        middle = _expected(problem, before, total)
+        middle = basin(problem, before).bottom()
         yield (_at(problem, middle + away, total) for away in (0.0, -APART, APART))
         full = [trial for trial in trials if trial.steps == total]
         if not learned(full):
             return
-        left = self._budget(problem) - sum(trial.steps for trial in trials) / total
         enough = problem.budget is None and _is_sure(problem, trials)
-        room = 1 if _at_the_low_end(problem, trials) else 2
-        if not enough and (len({trial.seed for trial in full}) > 1 or left >= room - 1e-9):
-            yield (_at(problem, place, total) for place in _better(problem, trials))
+        if not enough:
+            left = self._budget(problem) - sum(trial.steps for trial in trials) / total
+            yield _further(problem, trials, left)
         yield _warmed(problem, trials)
         if not enough:
             yield _more_seeds(problem, trials)
+
+
+def _shorter(problem: Problem, *parts: int) -> list[int]:
+    """The lengths of these parts of a full run, ascending, those that differ and are at most half of one."""
+    wanted = (permitted(problem, max(1 / part, FEWEST_STEPS / problem.total_steps)) for part in parts)
+    return [steps for steps in dict.fromkeys(wanted) if steps <= problem.total_steps / 2]
 
 
 def _around(problem: Problem) -> tuple[float, ...]:
@@ -149,7 +161,7 @@ def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
     if not learned_at(trials, problem.total_steps):
         return None
     best = basin(problem, trials).best_run()
-    return nearest(problem, 10 ** _expected(problem, trials, problem.total_steps)) if best is None else best
+    return nearest(problem, basin(problem, trials).best) if best is None else best
 
 
 def _spread(problem: Problem, apart: float = APART) -> tuple[float, ...]:
@@ -173,30 +185,20 @@ def _look(problem: Problem, trials: Sequence[Trial], steps: int) -> Iterable[Ite
     places = sorted({float(np.log10(trial.lr)) for trial in own})
     ended = [trial for trial in own if np.isfinite(trial.value)]
     best = float(np.log10(min(ended, key=lambda trial: trial.value).lr)) if ended else -np.inf
-    if best <= places[0] + 1e-6 and places[0] > low - WIDER + 1e-6:
+    if best <= places[0] + TINY and places[0] > low - WIDER + TINY:
         yield (_at(problem, places[0] - APART * k, steps) for k in (1, 2))
-    elif best >= places[-1] - 1e-6 and places[-1] < high + WIDER - 1e-6:
+    elif best >= places[-1] - TINY and places[-1] < high + WIDER - TINY:
         yield (_at(problem, places[-1] + APART * k, steps) for k in (1, 2))
 
 
-def _expected(problem: Problem, trials: Sequence[Trial], steps: int) -> float:
-    """log10 of the rate expected to be best at a length, below the rates that diverged.
-
-    Where nothing learned the highest rate that did not diverge: runs may have been too short for any other.
-    """
-    ended = [trial for trial in trials if np.isfinite(trial.value)]
-    if not learned(trials):
-        return float(np.log10(max((trial.lr for trial in ended), default=problem.low)))
-    return basin(problem, trials).bottom(steps)
-
-
-def _at_the_low_end(problem: Problem, trials: Sequence[Trial]) -> bool:
-    """Whether the best full run is the lowest: then one below comes before a second seed.
-
-    Not so at the high end, where the next seed may diverge.
-    """
-    lowest = min(trial.lr for trial in trials if trial.steps == problem.total_steps)
-    return _best_rate(problem, trials) == lowest
+def _look_longer(problem: Problem, trials: Sequence[Trial], lengths: Sequence[int]) -> Iterable[Iterable[Lane]]:
+    """Where runs were too short for any rate to learn: the highest rates that did not diverge, in ever longer runs."""
+    for steps in lengths:
+        before = [trial for trial in trials if trial.steps < steps]
+        if not before or gained(before):
+            return
+        lost = min((trial.lr for trial in before if not np.isfinite(trial.value)), default=np.inf)
+        yield (lane(problem, rate, length=steps) for rate in [r for r in _spread(problem) if r < lost][-AGAIN:])
 
 
 def _is_sure(problem: Problem, trials: Sequence[Trial]) -> bool:
@@ -229,24 +231,51 @@ def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     return [lane(problem, rates[most], int(seeds[most]))] if worth[most] > 0 else []
 
 
-def _better(problem: Problem, trials: Sequence[Trial]) -> list[float]:
+def _further(problem: Problem, trials: Sequence[Trial], left: float) -> list[Lane]:
+    """A full run of a better rate, if there may be one, with `left` full trainings to spend.
+
+    With it goes the second seed of the rate that is then most likely to be the best, as runs side by side take the time
+    of one. At the low end there is further to go, and what is left is kept for that; not so at the high end, where the
+    next seed may diverge.
+    """
+    total = problem.total_steps
+    best, better = _best_rate(problem, trials), _better(problem, trials)
+    if best is None or better is None:
+        return []
+    full = [trial for trial in trials if trial.steps == total]
+    rates = sorted({trial.lr for trial in full})
+    wanted = [_at(problem, better, total)]
+    if any(trial.seed != problem.seed for trial in full):
+        return wanted
+    if best == rates[0]:
+        return wanted if left >= 1 - TINY else []
+    if left < 2 - TINY:
+        return []
+    rates.append(wanted[0].lr)
+    chances = basin(problem, trials).chances(np.log10(rates))
+    if chances.max() >= LIKELY and problem.seeds != 1:
+        wanted.append(lane(problem, rates[int(chances.argmax())], 1, total))
+    return wanted
+
+
+def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
     """log10 of the rate that a further full run is for: beyond the end where the best lies, or the valley's bottom."""
     total = problem.total_steps
     best = _best_rate(problem, trials)
     if best is None:
-        return []
+        return None
     places = sorted({float(np.log10(t.lr)) for t in trials if t.steps == total})
     at = int(np.argmin(np.abs(np.array(places) - np.log10(best))))
-    lost = [float(np.log10(t.lr)) for t in trials if not np.isfinite(t.value)]
     if at == 0:
-        return [places[0] - APART]
+        return places[0] - APART
     if at == len(places) - 1:
         # What diverged in a short run needs no full one.
+        lost = [float(np.log10(t.lr)) for t in trials if not np.isfinite(t.value)]
         beyond = places[-1] + APART
-        return [beyond] if not lost or beyond < min(p for p in [*lost, np.inf] if p > places[-1]) - 1e-6 else []
+        return beyond if beyond < min((p for p in lost if p > places[-1]), default=np.inf) - TINY else None
     bottom = basin(problem, trials).bottom(None, places[at - 1], places[at + 1])
     bottom = float(np.log10(nearest(problem, 10**bottom)))
-    return [bottom] if np.abs(np.array(places) - bottom).min() > FINEST else []
+    return bottom if np.abs(np.array(places) - bottom).min() > FINEST else None
 
 
 def _more_seeds(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:

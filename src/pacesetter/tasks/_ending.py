@@ -2,12 +2,9 @@
 
 import math
 
-from pacesetter.records import Outcome
+from pacesetter.records import Outcome, is_worse
 
-__all__ = ["DIVERGED_ABOVE", "ended"]
-
-DIVERGED_ABOVE = 0.1
-"""A lane that ends further above the untrained loss than this share of max(|it|, its spread over batches) diverged."""
+__all__ = ["ended"]
 
 
 def ended(final: float, untrained: float, spread: float = 0.0) -> tuple[Outcome, str]:
@@ -18,7 +15,7 @@ def ended(final: float, untrained: float, spread: float = 0.0) -> tuple[Outcome,
     """
     if not math.isfinite(final):
         return Outcome.DIVERGED, "diverged: the last validation loss was not finite"
-    if final > untrained + DIVERGED_ABOVE * max(abs(untrained), spread):
+    if is_worse(final, untrained, spread):
         message = f"diverged: it ended at validation loss {final:.4g}, above the untrained {untrained:.4g}"
         return Outcome.DIVERGED, message
     return Outcome.FINISHED, ""

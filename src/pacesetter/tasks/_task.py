@@ -104,7 +104,7 @@ class Task:
     evaluations: int = 20
     valid_share: float = 0.2
     name: str = "task"
-    _marks: tuple[int, ...] = field(default=(), repr=False)
+    _looks: tuple[int, ...] = field(default=(), repr=False)
     _sources: tuple[Source, Source] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -232,7 +232,7 @@ class Task:
             raise InputError(f"`total_steps` must be at least 1, got total_steps={total_steps}")
         count = min(self.evaluations, total_steps)
         due = {(2 * k * total_steps + count) // (2 * count) for k in range(1, count + 1)}
-        return sorted(due.union(mark for mark in self._marks if 0 < mark < total_steps))
+        return sorted(due.union(look for look in self._looks if 0 < look < total_steps))
 
 
 def _above_0(value: Any) -> bool:
