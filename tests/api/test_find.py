@@ -204,7 +204,7 @@ def test_a_constant_loss_is_an_answer():
 
 @pytest.mark.parametrize("metric", [None, "accuracy"])
 def test_labels_drawn_by_chance_are_hardly_ever_learned(metric):
-    """Short runs get the classes' shares right, and some accuracies are better by chance: of six tasks one is fooled."""
+    """Short runs get the classes' shares right, and some accuracies are better by chance: of six one is fooled."""
     answers = []
     for seed in range(1, 7):
         chance = torch.Generator().manual_seed(seed)
