@@ -203,7 +203,7 @@ class Trial:
     untrained: the same before training, NaN where it was not measured.
     unrest: how far it jumped about between evaluations in the second half of the run, beside what steady rising or
     falling explains: one standard deviation; NaN where that half has fewer than three.
-    on_the_way: (updates, value) of the evaluations before the end that gave a number, as if the run had ended there.
+    on_the_way: (updates, value) of the evaluations before the end that gave a number.
     """
 
     lr: float
@@ -260,11 +260,10 @@ class Problem:
         ]
 
     def _end(self, record: "LaneRecord") -> float:
-        values = _steadied(record.curve, self._values(record))
+        values = self._values(record)
         told = record.outcome is not Outcome.DIVERGED and len(values) and record.curve.eval_steps[-1] > 0
-        if not told or self._is_worse(record.curve, float(values[-1])):
-            return float("inf")
-        return self._small(values[-1], float("inf"))
+        value = _steadied(record.curve, values) if told else float("inf")
+        return float("inf") if self._is_worse(record.curve, value) else self._small(value, float("inf"))
 
     def _is_worse(self, curve: Curve, loss: float) -> bool:
         return self.metric is None and is_worse(loss, curve.untrained_loss, curve.valid_spread)
@@ -275,8 +274,7 @@ class Problem:
         return self._small(values[0], float("nan")) if told else float("nan")
 
     def _on_the_way(self, record: "LaneRecord") -> tuple[tuple[int, float], ...]:
-        values = _steadied(record.curve, self._values(record))
-        told = zip(record.curve.eval_steps.tolist(), values.tolist(), strict=False)
+        told = zip(record.curve.eval_steps.tolist(), self._values(record).tolist(), strict=False)
         last = record.lane.total_steps
         return tuple((n, self._small(value, 0.0)) for n, value in told if 0 < n < last and np.isfinite(value))
 
@@ -302,25 +300,17 @@ class Problem:
         return cls(**plain)
 
 
-def _steadied(curve: Curve, values: Floats) -> Floats:
-    """[evaluations], what a run would be judged by that ended at each: where its rate is still high, the mean over its
-    last tenth.
+def _steadied(curve: Curve, values: Floats) -> float:
+    """The last of some evaluations, or where the rate is still high then the mean of those over the last tenth.
 
     Steps of a rate that is not lowered end at random around where they lead to. Over seeds a mean leaves half of the
     spread where it is large (`benchmarks/find`, constant rates), for a few evaluations.
     """
-    steps, finite = curve.eval_steps[: len(values)], np.isfinite(values)
-    last = np.clip(steps - 1, 0, curve.steps - 1)
-    held = curve.lr[last] >= HELD * np.maximum.accumulate(curve.lr)[last] if curve.steps else np.zeros_like(finite)
-    ends = np.flatnonzero(held & finite & (steps > 0))
-    if not len(ends):
-        return values
-    first = np.searchsorted(steps, np.round((1 - TAIL) * steps[ends]).clip(1))
-    between = np.stack([first, ends + 1], axis=1).ravel()
-    sums, counts = (np.add.reduceat(np.append(x, 0), between)[::2] for x in (np.where(finite, values, 0.0), finite))
-    steadied = values.copy()
-    steadied[ends] = sums / counts
-    return steadied
+    last = float(values[-1])
+    if not (curve.steps and np.isfinite(last) and curve.lr[-1] >= HELD * curve.lr.max()):
+        return last
+    tail = values[curve.eval_steps[: len(values)] >= max(1, round((1 - TAIL) * curve.steps))]
+    return float(np.mean(tail[np.isfinite(tail)]))
 
 
 def _unrest(steps: Ints, values: Floats) -> float:

@@ -218,7 +218,7 @@ def test_what_other_rates_jump_about_by_does_not_hide_what_one_has_learned() -> 
 
 
 def test_a_run_whose_rate_stays_high_is_judged_by_its_last_tenth() -> None:
-    """And by its last evaluation where the rate comes down; the same on the way, and what is not a number left out."""
+    """And by its last evaluation where the rate comes down; what is not a number is left out."""
     steps = np.array([0, 40, 50, 80, 90, 95, 100])
     values = np.array([3.0, 2.0, 1.8, np.nan, 1.0, 1.2, 1.7])
 
@@ -230,19 +230,19 @@ def test_a_run_whose_rate_stays_high_is_judged_by_its_last_tenth() -> None:
 
     held, lowered = judged(np.full(100, 0.1)), judged(np.linspace(0.1, 0.0, 100))
     assert (held.value, lowered.value) == pytest.approx((1.3, 1.7))
-    assert held.on_the_way == ((40, 2.0), (50, 1.8), (90, 1.0), (95, 1.1))
-    assert lowered.on_the_way == ((40, 2.0), (50, 1.8), (90, 1.0), (95, 1.2))
+    assert held.on_the_way == lowered.on_the_way == ((40, 2.0), (50, 1.8), (90, 1.0), (95, 1.2))
     assert held.untrained == lowered.untrained == 3.0
 
 
 def test_runs_are_looked_at_over_their_ends_where_the_rate_is_still_high() -> None:
-    """Those within them too; where it comes down the last evaluation is enough, and one that reacts is left alone."""
+    """Short runs, and those within longer ones, once; as all are where the rate comes down or is not known."""
 
     def at(schedule: str, steps: int = 270) -> tuple[int, ...]:
         return looks(Problem("sgd", schedule, 1e-3, 1, 270), steps)
 
-    assert at("constant") == (9, 10, 27, 28, 30, 81, 86, 90, 243, 256, 270)
-    assert at("constant", 30) == (9, 10, 27, 28, 30)
+    assert at("constant") == (10, 30, 90, 243, 256, 270)
+    assert at("constant", 90) == (10, 30, 81, 86, 90)
+    assert at("constant", 30) == (10, 30)
     assert at("warmup(0.1) >> constant") == (243, 256, 270)
     assert at("cosine") == at("reduce_on_plateau") == at("of a recording") == (270,)
 

@@ -81,14 +81,15 @@ def marks(problem: Problem) -> tuple[int, ...]:
 
 
 def looks(problem: Problem, steps: int) -> tuple[int, ...]:
-    """Updates after which a run of `steps` is to be evaluated: at the ends of itself and of each run within it.
+    """Updates after which a run of `steps` is to be evaluated: at its end, and at those of each run within it.
 
-    Where the rate is still high at such an end, three times over the last part, as runs are judged by their mean there;
-    two of the three are among the usual twenty of a run anyway.
+    From a third of the full length on, where the rate is still high at the end, three times over the last part, as the
+    run is judged by their mean; all three are among the usual twenty evaluations of a full run anyway.
     """
     ends = [end for end in (*marks(problem), steps) if end <= steps]
-    before = [round(end * share) for end in ends if _held(problem.schedule, end) for share in (1 - TAIL, 1 - TAIL / 2)]
-    return tuple(sorted({*ends, *(look for look in before if look > 0)}))
+    if steps >= max(SHARES) * problem.total_steps - 1 and _held(problem.schedule, steps):
+        ends += [max(1, round(steps * share)) for share in (1 - TAIL, 1 - TAIL / 2)]
+    return tuple(sorted(set(ends)))
 
 
 @cache
