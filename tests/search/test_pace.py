@@ -225,15 +225,3 @@ def test_where_short_runs_are_too_short_to_learn_the_highest_rates_have_longer_o
     assert found is not None
     assert abs(np.log10(found / 3e-2)) <= 0.25
     assert cost(known) <= 6
-
-
-def test_the_second_seed_runs_beside_the_last_rate() -> None:
-    """Where the model is sure enough which rate will be best; not where there is no other seed."""
-    for seeds, expected in ((None, {0, 1}), (1, {0})):
-        given, known = problem(seeds=seeds, budget=6.0), searched(problem(), valley(1.3e-2))
-        first = [r for r in known if r.lane.seed == 0]
-        full = [r for r in first if r.lane.total_steps == TOTAL]
-        asked = Pace().ask(given, [r for r in first if r.lane.total_steps < TOTAL] + full[:3])
-        assert {lane.total_steps for lane in asked} == {TOTAL}
-        assert {lane.seed for lane in asked} == expected
-        assert len({lane.lr for lane in asked} - {r.lane.lr for r in full[:3]}) == 1

@@ -6,7 +6,7 @@
    best rate moves when runs get longer (`findings._basin` has the model).
 3. *Verify*: full runs at the expected best rate and half a decade to each side. The search goes on to a side while the
    best full run lies at its end, then to the bottom of the valley between full runs, and ends with a second seed of the
-   best: beside the run before, where it is likely enough which rate that will be.
+   best.
 
 Where no run may be shorter than the full length, three rates over the range are followed by one run after the other of
 the rate that is most likely to be the best, the runs that it has had already set against it: first that looks about,
@@ -53,8 +53,6 @@ WIDER = 3.0
 FEWEST_STEPS = 5
 """No run is shorter: fewer updates say nothing about a rate."""
 RUNS = 6.0
-LIKELY = 0.5
-"""A rate has its second seed beside another's first, not after it, where it is best with at least this chance."""
 CLOSE = 1.2
 """Decades from the best rate to one that diverges, up to which a warm-up is tried: beyond, it would not matter."""
 WARM_UP = 0.2
@@ -234,28 +232,14 @@ def _likely(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
 def _further(problem: Problem, trials: Sequence[Trial], left: float) -> list[Lane]:
     """A full run of a better rate, if there may be one, with `left` full trainings to spend.
 
-    With it goes the second seed of the rate that is then most likely to be the best, as runs side by side take the time
-    of one. At the low end there is further to go, and what is left is kept for that; not so at the high end, where the
-    next seed may diverge.
+    At the low end it comes before a second seed; not so at the high end, where the next seed may diverge.
     """
-    total = problem.total_steps
-    best, better = _best_rate(problem, trials), _better(problem, trials)
-    if best is None or better is None:
+    full = [trial for trial in trials if trial.steps == problem.total_steps]
+    room = 1 if _best_rate(problem, trials) == min(trial.lr for trial in full) else 2
+    better = _better(problem, trials)
+    if better is None or (left < room - TINY and len({trial.seed for trial in full}) == 1):
         return []
-    full = [trial for trial in trials if trial.steps == total]
-    rates = sorted({trial.lr for trial in full})
-    wanted = [_at(problem, better, total)]
-    if any(trial.seed != problem.seed for trial in full):
-        return wanted
-    if best == rates[0]:
-        return wanted if left >= 1 - TINY else []
-    if left < 2 - TINY:
-        return []
-    rates.append(wanted[0].lr)
-    chances = basin(problem, trials).chances(np.log10(rates))
-    if chances.max() >= LIKELY and problem.seeds != 1:
-        wanted.append(lane(problem, rates[int(chances.argmax())], 1, total))
-    return wanted
+    return [_at(problem, better, problem.total_steps)]
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
