@@ -15,7 +15,8 @@ the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 
     held %                percentage of intervals that hold the truth's best rate
     width, flat, sharp    median decades of the interval: of all sweeps, of the flattest and of the sharpest third
 
-A line for all tasks is followed by one for those that the search was tuned on and one for the others. `--each` adds the
+A line for all tasks is followed by those for the tasks that the search was tuned on, those that were in sight then, and
+the fresh ones. `--each` adds the
 means of every sweep. `benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
 
 `--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes hours the first time: the full runs
@@ -100,7 +101,7 @@ def ask(truth: Truth, methods: Sequence[str], repeats: int) -> list[Scored]:
 
 
 def lines(method: str, scored: Sequence[Scored], sweeps: Sequence[Truth]) -> list[dict[str, object]]:
-    """The lines of one method: all tasks, those tuned on, the others."""
+    """The lines of one method: all tasks, and each group of them."""
     found: list[dict[str, object]] = []
     for origin, mine in by_origin(sweeps).items():
         names = {truth.sweep for truth in mine}
@@ -111,7 +112,7 @@ def lines(method: str, scored: Sequence[Scored], sweeps: Sequence[Truth]) -> lis
 
 
 def print_table(scored: Sequence[Scored], sweeps: Sequence[Truth], methods: Sequence[str]) -> None:
-    """All methods, three lines each."""
+    """All methods, a line for all tasks and one for each group of them."""
     print(f"{'':<18}" + "".join(f"{title:>8}" for title, _ in COLUMNS.values()) + "   worst sweep")
     for method in methods:
         for line in lines(method, scored, sweeps):

@@ -41,7 +41,7 @@ APART = 0.5
 AGAIN = 4
 """Rates of a further look where nothing learned: a decade and a half below the lowest that diverged. The best rate of
 runs three times as long is among them, and there is room for full runs after two such looks."""
-AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.75, -0.25, 0.25)
+AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.25, -0.75, 0.25)
 """Decades from the expected best of the rates that are narrowed down to; for the longer runs more of them below: the
 look favours high rates, as there is no time for low ones in a short run."""
 FINEST = 0.15
