@@ -234,6 +234,28 @@ def test_a_run_whose_rate_stays_high_is_judged_by_its_last_tenth() -> None:
     assert held.untrained == lowered.untrained == 3.0
 
 
+def test_a_run_that_is_worse_than_untrained_over_its_last_tenth_is_lost() -> None:
+    """Though its last evaluation happens to be good; for a metric of any size there is no such rule."""
+    rates = np.full(100, 0.1)
+    curve = Curve(
+        lr=rates, train_loss=rates, grad_norm=rates, eval_steps=np.array([0, 90, 95, 100]),
+        valid_loss=np.array([2.0, 4.0, 3.0, 1.0]), metrics={"error": np.array([2.0, 4.0, 3.0, 1.0])},
+    )  # fmt: skip
+    record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 100), Outcome.FINISHED, curve)
+    ends = [Problem("sgd", "constant", 1e-3, 1, 100, metric=m).trials([record])[0].value for m in (None, "error")]
+    assert ends == [np.inf, pytest.approx(8 / 3)]
+
+
+def test_one_spike_under_one_of_two_seeds_is_not_chance() -> None:
+    """What a rate jumps about by is that of its calmest seed; both must have gained more."""
+
+    def seeds(*ends: float) -> list[Trial]:
+        return [Trial(0.1, k, TOTAL, v, 2.0, unrest=u) for k, (v, u) in enumerate(zip(ends, (0.02, 0.9), strict=True))]
+
+    assert learned_at(seeds(0.5, 1.2), TOTAL)
+    assert not learned_at(seeds(0.5, 1.95), TOTAL)
+
+
 def test_runs_are_looked_at_over_their_ends_where_the_rate_is_still_high() -> None:
     """Short runs, and those within longer ones, once; as all are where the rate comes down or is not known."""
 
