@@ -25,7 +25,7 @@ each pair of a few values counts by how well the trials fit it. What comes out f
 and each question is put to it: where is the bottom, which rates may be it, how much does a rate lose.
 
 The constants were chosen by replaying the search on the first eight tasks of `benchmarks/find`, mostly for those of
-`TUNED_ON`, with the figures of the others in sight. Those of `FRESH` are evidence of how it does elsewhere.
+`TUNED_ON`, with the figures of the others in sight. Those of `FRESH` came later.
 """
 
 from collections.abc import Sequence

@@ -84,7 +84,7 @@ def looks(problem: Problem, steps: int) -> tuple[int, ...]:
     """Updates after which a run of `steps` is to be evaluated: at its end, and at those of each run within it.
 
     From a third of the full length on, where the rate is still high at the end, three times over the last part, as the
-    run is judged by their mean; all three are among the usual twenty evaluations of a full run anyway.
+    run is judged by their mean; but for rounding they are among the usual twenty evaluations of a full run anyway.
     """
     ends = [end for end in (*marks(problem), steps) if end <= steps]
     if steps >= max(SHARES) * problem.total_steps - 1 and _held(problem.schedule, steps):

@@ -158,8 +158,9 @@ def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
     """The full run that is expected to be best; the bottom of the valley where there is none; None: nothing learned."""
     if not learned_at(trials, problem.total_steps):
         return None
-    best = basin(problem, trials).best_run()
-    return nearest(problem, basin(problem, trials).best) if best is None else best
+    model = basin(problem, trials)
+    best = model.best_run()
+    return nearest(problem, model.best) if best is None else best
 
 
 def _spread(problem: Problem, apart: float = APART) -> tuple[float, ...]:
