@@ -1,5 +1,7 @@
 """The LR range test: other tools' rules against plain implementations, and what ours holds whatever the losses are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from lightning.pytorch.tuner.lr_finder import _LRFinder
 
 from pacesetter import search
 from pacesetter.errors import InputError
+from pacesetter.findings._found import found
 from pacesetter.search._range_rules import RULES, blow_up, ours
 from pacesetter.testing.strategies import asked_problem, run, trained
 
@@ -118,12 +121,24 @@ def test_defects_of_other_rules_are_kept():
 
 
 def test_ours_lies_below_the_lowest_loss():
-    """1.1 decades below where the loss is lowest, and the blow-up is seen where it is."""
-    losses = curve(noise=0.0)
-    lowest = LRS[losses.argmin()]
-    assert ours(LRS, losses, COUNT) == pytest.approx(lowest * 10**-1.1, rel=0.6)
-    assert 0.8 < blow_up(LRS, losses) < 1.5
+    """0.9 decades below where the loss is lowest, and a decade below the blow-up, which is seen where it is."""
+    chance = np.random.default_rng(0).normal(0, 0.01, COUNT)
+    bowl = 1 + np.log10(LRS / 0.01) ** 2 / 10 + chance
+    assert ours(LRS, bowl, COUNT) == pytest.approx(0.01 * 10**-0.9, rel=0.6)
+    losses = curve(noise=0.0, edge=0.03)
+    edge = blow_up(LRS, losses)
+    assert 0.03 < edge < 0.05
+    assert edge / 30 < ours(LRS, losses, COUNT) <= edge / 10
     assert blow_up(LRS, curve(edge=np.inf)) is None
+
+
+def test_the_blow_up_is_seen_where_nothing_was_learned_before():
+    """A loss that stays where it is and then rises for good, or is no longer finite; none where it only jumps about."""
+    flat = 2 + np.random.default_rng(0).normal(0, 0.1, COUNT)
+    assert ours(LRS, flat, COUNT) is None
+    assert blow_up(LRS, flat) is None
+    assert 0.08 < blow_up(LRS, np.where(LRS < 0.1, flat, flat + 3)) < 0.15
+    assert blow_up(LRS[:80], np.append(flat[:79], np.nan)) == LRS[79]
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(0, 20))
@@ -191,6 +206,43 @@ def test_sweeps_come_first_then_a_short_run_then_full_ones():
     assert strategy.suggest(problem, known) == rate
     assert strategy.runs(problem) == pytest.approx((3 * 100 + 20 + 4 * 540) / 540)
     assert len(run(strategy, asked_problem(quick=True))) == 4
+
+
+def blown_up(lanes, edge=0.1):
+    """Records of sweeps whose loss never falls, and rises tenfold from a rate on."""
+    found = []
+    for record in map(trained, lanes):
+        chance = np.random.default_rng(record.lane.seed).normal(0, 0.1, record.curve.steps)
+        record.curve.train_loss[:] = np.where(record.curve.lr < edge, 2.0, 20.0) + chance
+        found.append(record)
+    return found
+
+
+def test_sweeps_that_learn_nothing_are_followed_by_a_longer_run():
+    """A decade below where they blow up is a guess, to be shown by a third of the length; else there is no answer."""
+    strategy, problem = search.parse("range_test"), asked_problem(quick=True)
+    known = blown_up(strategy.ask(problem, ()))
+    (long,) = strategy.ask(problem, known)
+    assert (long.total_steps, long.lr) == (180, pytest.approx(0.01, rel=0.3))
+    assert found(problem, [*known, trained(long)])[0].lr == long.lr
+    flat = trained(long)
+    flat.curve.valid_loss[:] = 2.0
+    assert found(problem, [*known, flat])[0].lr is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times"),
+    [("cosine", 2.0), ("linear", 2.0), ("warmup(0.1) >> constant", 1 / 0.95), ("polynomial(power=9)", 10**0.5)],
+)
+def test_a_rate_that_is_lowered_may_start_higher(schedule, times):
+    """As much as the mean rate lies below its peak, up to half a decade; other tools' rules do not see the schedule."""
+    for rule, factor in (("ours", times), ("fastai_valley", 1.0)):
+        strategy = search.parse(f"range_test:{rule}")
+        plain, lowered = (
+            strategy.suggest(problem, list(map(trained, strategy.ask(problem, ()))))
+            for problem in (asked_problem(), replace(asked_problem(), schedule=schedule))
+        )
+        assert lowered / plain == pytest.approx(factor, rel=0.01)
 
 
 def test_the_schedule_carries_the_range():

@@ -35,6 +35,8 @@ FAR = 1.5
 """Of w, see `_basin`: a tenth of the improvement given up."""
 FEWEST = 3
 """Rates that a valley can be made of, where none was trained to the full length."""
+LEARNING_SHARE = 0.2
+"""Of the full length: a run as long as that has learned, or there is nothing to learn."""
 SWEEP = "sweep"
 """How the schedule of a range test's runs begins."""
 FINE = 6
@@ -108,9 +110,10 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
     whole = any(trial.steps == problem.total_steps for trial in trials)
     few = not whole and len({trial.lr for trial in trials}) < FEWEST
     ended = [trial for trial in trials if np.isfinite(trial.value)]
-    # That a rate trains is what its sweep has shown; a short run of it shows that it does not diverge.
+    # That a rate trains is what its sweep has shown, and a run too short to learn that it does not diverge.
     learned = learned_at(trials, problem.total_steps)
-    if few and ended and (swept is not None or learned):
+    shown = swept is not None and all(trial.steps < LEARNING_SHARE * problem.total_steps for trial in trials)
+    if few and ended and (shown or learned):
         tried = min(ended, key=lambda trial: trial.value).lr
         return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
     if not learned:

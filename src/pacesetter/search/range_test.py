@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.schedules import sweep
@@ -18,6 +19,10 @@ __all__ = ["STRATEGY", "range_test"]
 RuleName = Literal["ours", "fastai_valley", "fastai_slide", "fastai_minimum", "fastai_steep", "steepest", "lightning"]
 # A whole run of this share shows whether the rate that was read off trains at all.
 SHORT = 1 / 27
+LONG = 1 / 3
+"""Where the sweeps did not show that anything is learned at all, a run has to, and it needs the time."""
+MOST_RAISED = 0.5
+"""Decades: as much is left to the rate at which the loss blows up."""
 FEWEST_STEPS = 16
 
 
@@ -34,7 +39,12 @@ class range_test:
     trained: in one run of a 27th of the length, and unless the search is quick in full under two seeds, with half and
     twice of it beside it under one, as far as the budget goes. It is not moved by these, but a rate that was seen to
     diverge is not suggested; then the best of the others is. Where half or more of the sweeps have no rate to give,
-    neither has the test. Ours stays a decade below the lowest rate at which the loss of any sweep blew up.
+    neither has the test.
+
+    Ours stays a decade below the lowest rate at which the loss of any sweep blew up. That is also what it suggests
+    where the sweeps were too short for the loss to fall at all: then the run that shows whether the rate trains takes a
+    third of the length. Sweeps know nothing of the schedule; where that lowers the rate, ours is higher by as much as
+    the mean rate is lower than its peak, up to half a decade: twice as high for a cosine.
 
     Where only certain rates may be tried, as in a recording, there is no sweep: it asks for nothing and suggests none.
 
@@ -67,7 +77,8 @@ class range_test:
         suggested = self._read(problem, known)
         if suggested is None:
             return ()
-        short = lane(problem, suggested, length=permitted(problem, SHORT))
+        fell = bool(self._rates(problem, known))
+        short = lane(problem, suggested, length=permitted(problem, SHORT if fell else LONG))
         if short not in have:
             return fitting(problem, known, [short])
         return () if problem.quick else fitting(problem, known, _full(problem, suggested))
@@ -107,14 +118,14 @@ class range_test:
     def _read(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The median of what the sweeps suggest; ours below where any of them blew up."""
         rates = self._rates(problem, known)
-        if not rates:
-            return None
-        found = float(np.exp(np.median(np.log(rates))))
         if self.rule == "ours":
             curves = [record.curve for record in self._swept(problem, known)]
-            edges = [edge for curve in curves if (edge := blow_up(curve.lr, curve.train_loss)) is not None]
-            found = min([found, *(edge * 10**-BELOW for edge in edges)])
-        return nearest(problem, found)
+            edges = [edge * 10**-BELOW for c in curves if (edge := blow_up(c.lr, c.train_loss)) is not None]
+            if not rates and len(edges) <= len(curves) / 2:
+                return None
+            raised = _raised(problem.schedule, problem.total_steps)
+            return nearest(problem, raised * min([_median(rates or edges), *edges]))
+        return nearest(problem, _median(rates)) if rates else None
 
     def _rates(self, problem: Problem, known: Sequence[LaneRecord]) -> list[float]:
         """What each sweep suggests that suggests a rate; none where half of them or more do not."""
@@ -129,6 +140,22 @@ class range_test:
             return
         asked = set(self._sweeps(problem))
         yield from (record for record in known if record.lane in asked and record.curve.steps)
+
+
+def _median(rates: Sequence[float]) -> float:
+    return float(np.exp(np.median(np.log(rates))))
+
+
+def _raised(schedule: str, total_steps: int) -> float:
+    """The peak of a schedule over its mean, within the limit; 1 where its rates are not known beforehand."""
+    try:
+        parsed = schedules.parse(schedule)
+    except InputError:
+        return 1.0
+    if not parsed.pure:
+        return 1.0
+    factors = parsed(np.arange(total_steps), total_steps)
+    return float(min(factors.max() / factors.mean(), 10**MOST_RAISED)) if factors.mean() > 0 else 1.0
 
 
 def _full(problem: Problem, rate: float) -> list[Lane]:
