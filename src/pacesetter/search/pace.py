@@ -259,7 +259,7 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
         beyond = places[-1] + APART
         return beyond if beyond < min((p for p in lost if p > places[-1]), default=np.inf) - TINY else None
     bottom = basin(problem, trials).bottom(None, places[at - 1], places[at + 1])
-    bottom = float(np.log10(nearest(problem, 10**bottom)))
+    bottom = float(np.log10(_meeting(problem, bottom)))
     return bottom if np.abs(np.array(places) - bottom).min() > FINEST else None
 
 
@@ -303,7 +303,19 @@ def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
 
 def _at(problem: Problem, place: float, steps: int) -> Lane:
     """The lane of the rate at a log10, of a length."""
-    return lane(problem, nearest(problem, 10**place), length=steps)
+    return lane(problem, _meeting(problem, place), length=steps)
+
+
+def _meeting(problem: Problem, place: float) -> float:
+    """Of the rates of the first look and the middles between them the nearest to a log10.
+
+    Runs of several lengths and seeds meet there, and so do searches: rates closer than that are not told apart anyway.
+    """
+    gaps, ratio = 2 * (len(_spread(problem)) - 1), problem.high / problem.low
+    if not gaps:
+        return nearest(problem, 10**place)
+    steps = round((place - math.log10(problem.low)) / math.log10(ratio) * gaps)
+    return nearest(problem, problem.low * ratio ** (steps / gaps))
 
 
 STRATEGY = Pace
