@@ -66,6 +66,10 @@ FLAT = 2.0
 """What is expected of w where nothing is known."""
 STEP = 0.05
 """Of the rates that the valley is looked at, in decades."""
+FINEST = 0.15
+"""Decades: rates closer than this are not told apart, nor by a full run each."""
+DIGITS, PLACES = 6, 5
+"""Significant digits of a rate that is told, and those of its log10."""
 BEYOND = 0.5
 """Decades outside the rates tried that the bottom may lie in."""
 SAMPLES = 2000
@@ -230,8 +234,14 @@ class Basin:
 
     @property
     def best(self) -> float:
-        """The rate that is expected to be best at the full length."""
-        return float(10 ** self.bottom())
+        """The rate that is expected to be best at the full length, of those tried and the middles between them.
+
+        The model cannot tell closer ones apart, and these are the ones that a longer search would train.
+        """
+        tried = np.unique(self.places.round(PLACES))
+        gaps = np.diff(tried)
+        known = np.concatenate([tried, (tried[:-1] + gaps / 2)[gaps > 2 * FINEST]])
+        return float(f"{10 ** known[self.valley(known).argmin()]:.{DIGITS}g}")
 
     @cached_property
     def _sites(self) -> Floats:

@@ -1,8 +1,8 @@
 """The answer of a search, as numbers: what trials of several lengths say about the best rate at the full one.
 
 *Claim*: of the rates trained to the full length, the one whose loss is expected to be lowest by the model of `_basin`;
-where none was (a first look), the bottom of the model's valley, and of fewer than three rates the best of these. It is
-made only where rates on both sides were tried, by runs of their own or by a sweep over them.
+where none was (a first look), that of the rates tried and the middles between them, and of fewer than three rates the
+best of these. It is made only where rates on both sides were tried, by runs of their own or by a sweep over them.
 
 *Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
 1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacesetter.findings._answer import SAFE_SHARE
-from pacesetter.findings._basin import RESOLUTION, Basin, basin
+from pacesetter.findings._basin import DIGITS, RESOLUTION, Basin, basin
 from pacesetter.findings._ending import overfitted
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.findings._trials import is_verified, learned_at
@@ -39,9 +39,6 @@ LEARNING_SHARE = 0.2
 """Of the full length: a run as long as that has learned, or there is nothing to learn."""
 SWEEP = "sweep"
 """How the schedule of a range test's runs begins."""
-FINE = 6
-"""Significant digits of a rate that is claimed."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
@@ -121,7 +118,7 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
     model = basin(problem, trials)
     best = model.best_run()
     if best is None:
-        best = bottom = float(f"{model.best:.{FINE}g}")
+        best = bottom = model.best
         if problem.rates:
             best = min(problem.rates, key=lambda rate: abs(np.log(rate / bottom)))
     return Found(problem, trials, model, best, *_edge(problem, records, best), swept)
@@ -181,7 +178,7 @@ def _interval(known: Found) -> tuple[float, float] | None:
     grid, best = known.basin.grid, float(np.log10(known.best))
     inside = grid[(grid >= low - 1e-9) & (grid <= high + 1e-9)]
     good = [*inside[known.basin.as_good(best, inside, LEVEL)], best]
-    return float(f"{10 ** min(good):.{FINE}g}"), float(f"{10 ** max(good):.{FINE}g}")
+    return float(f"{10 ** min(good):.{DIGITS}g}"), float(f"{10 ** max(good):.{DIGITS}g}")
 
 
 def _equivalent(known: Found) -> tuple[float, ...]:
@@ -210,7 +207,7 @@ def _safe_range(known: Found) -> tuple[float, float] | None:
         first -= 1
     while last + 1 < len(places) and safe[last + 1]:
         last += 1
-    return float(f"{10 ** places[first]:.{FINE}g}"), float(f"{10 ** places[last]:.{FINE}g}")
+    return float(f"{10 ** places[first]:.{DIGITS}g}"), float(f"{10 ** places[last]:.{DIGITS}g}")
 
 
 def _valid_loss(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> float | None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import basin
+from pacesetter.findings._basin import FINEST, basin
 from pacesetter.findings._trials import gained, is_verified, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
@@ -38,14 +38,13 @@ there is none left to go on to a side with. Without full runs a third is near en
 the best rate still moves."""
 APART = 0.5
 """Decades between the rates of the first look and of the full runs: half the width of a usual valley."""
-AGAIN = 4
+AGAIN, AGAIN_OF_QUICK = 4, 3
 """Rates of a further look where nothing learned: a decade and a half below the lowest that diverged. The best rate of
-runs three times as long is among them, and there is room for full runs after two such looks."""
+runs three times as long is among them, and there is room for full runs after two such looks; after one in a quick
+search for two runs of a third."""
 AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.25, -0.75, 0.25)
 """Decades from the expected best of the rates that are narrowed down to; for the longer runs more of them below: the
 look favours high rates, as there is no time for low ones in a short run."""
-FINEST = 0.15
-"""Decades: rates closer than this are not told apart by a full run each."""
 EVERY = 5
 """Of the rates that the valley is looked at, one is a candidate for such a run: a quarter of a decade."""
 WIDER = 3.0
@@ -197,7 +196,8 @@ def _look_longer(problem: Problem, trials: Sequence[Trial], lengths: Sequence[in
         if not before or gained(before):
             return
         lost = min((trial.lr for trial in before if not np.isfinite(trial.value)), default=np.inf)
-        yield (lane(problem, rate, length=steps) for rate in [r for r in _spread(problem) if r < lost][-AGAIN:])
+        count = AGAIN_OF_QUICK if problem.quick else AGAIN
+        yield (lane(problem, rate, length=steps) for rate in [r for r in _spread(problem) if r < lost][-count:])
 
 
 def _is_sure(problem: Problem, trials: Sequence[Trial]) -> bool:
