@@ -225,3 +225,32 @@ def test_where_short_runs_are_too_short_to_learn_the_highest_rates_have_longer_o
     assert found is not None
     assert abs(np.log10(found / 3e-2)) <= 0.25
     assert cost(known) <= 6
+
+
+@pytest.mark.parametrize("best", [2e-4, 0.03])
+@pytest.mark.parametrize(("low", "high"), [(1e-5, 10.0), (3e-4, 0.5)])
+def test_all_runs_are_at_rates_of_the_first_look_or_the_middles_between_them(
+    best: float, low: float, high: float
+) -> None:
+    """So runs of several lengths meet, and so do two searches."""
+    own = problem(low=low, high=high)
+    known = searched(own, valley(best))
+    look = np.log10(sorted(lane.lr for lane in Pace().ask(own, ())))
+    apart = (look[1] - look[0]) / 2
+    places = (np.log10([r.lane.lr for r in known]) - look[0]) / apart
+    assert places == pytest.approx(np.round(places), abs=1e-4)
+    assert len({r.lane.lr for r in known if r.lane.total_steps == TOTAL}) >= 3
+
+
+@pytest.mark.parametrize("best", [1e-3, 1e-2])
+def test_the_interval_reaches_half_way_to_the_next_full_runs(best: float) -> None:
+    """However sharp the valley is: what lies between a good run and a bad one, no run has told."""
+    known = searched(problem(), lambda lane: UNTRAINED - 1.8 * np.exp(-20 * np.log10(lane.lr / best) ** 2))
+    study = StudyRecord("s", "t", TOTAL, tuple(known), provenance={"problem": problem().to_json()})
+    (answer,) = judge(study).answers
+    full = sorted({r.lane.lr for r in known if r.lane.total_steps == TOTAL})
+    assert answer.lr in full[1:-1]
+    at = full.index(answer.lr)
+    low, high = answer.interval
+    assert low <= np.sqrt(full[at - 1] * answer.lr) * (1 + 1e-5)
+    assert high >= np.sqrt(answer.lr * full[at + 1]) * (1 - 1e-5)

@@ -5,7 +5,8 @@ where none was (a first look), that of the rates tried and the middles between t
 best of these. It is made only where rates on both sides were tried, by runs of their own or by a sweep over them.
 
 *Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
-1 - level of the valleys drawn from the model. It is wide where the valley is flat or little is known of it. How often
+1 - level of the valleys drawn from the model, and at least half the way to the next full runs: between two runs may be
+a cliff, which the smooth model does not know. It is wide where the valley is flat or little is known of it. How often
 it holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in
 the tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
 
@@ -39,6 +40,7 @@ LEARNING_SHARE = 0.2
 """Of the full length: a run as long as that has learned, or there is nothing to learn."""
 SWEEP = "sweep"
 """How the schedule of a range test's runs begins."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
@@ -177,8 +179,20 @@ def _interval(known: Found) -> tuple[float, float] | None:
     low, high = _valley(known)
     grid, best = known.basin.grid, float(np.log10(known.best))
     inside = grid[(grid >= low - 1e-9) & (grid <= high + 1e-9)]
-    good = [*inside[known.basin.as_good(best, inside, LEVEL)], best]
+    good = [*inside[known.basin.as_good(best, inside, LEVEL)], best, *_between_runs(known)]
     return float(f"{10 ** min(good):.{DIGITS}g}"), float(f"{10 ** max(good):.{DIGITS}g}")
+
+
+def _between_runs(known: Found) -> list[float]:
+    """log10 half way from the best full run to the next to each side, or to what diverged."""
+    assert known.best is not None
+    total = known.problem.total_steps
+    tried = {trial.lr for trial in known.trials if trial.steps == total or not np.isfinite(trial.value)}
+    below, above = [rate for rate in tried if rate < known.best], [rate for rate in tried if rate > known.best]
+    if known.best not in tried:
+        return []
+    beside = [max(below)] * bool(below) + [min(above)] * bool(above)
+    return [float(np.log10(known.best * rate)) / 2 for rate in beside]
 
 
 def _equivalent(known: Found) -> tuple[float, ...]:
