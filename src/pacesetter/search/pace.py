@@ -12,8 +12,8 @@ Where no run may be shorter than the full length, three rates over the range are
 the rate that is most likely to be the best, the runs that it has had already set against it: first that looks about,
 then it repeats.
 
-A quick search ends after the second step, which it makes at a third of the length, as no full run corrects it: it is a
-look, and nothing is verified. With a larger budget further seeds of the best rates follow.
+A quick search ends after the second step, which it makes at a third of the length and at one rate after two, as no full
+run corrects it: it is a look, and nothing is verified. With a larger budget further seeds of the best rates follow.
 """
 
 import math
@@ -42,9 +42,9 @@ AGAIN, AGAIN_OF_QUICK = 4, 3
 """Rates of a further look where nothing learned: a decade and a half below the lowest that diverged. The best rate of
 runs three times as long is among them, and there is room for full runs after two such looks; after one in a quick
 search for two runs of a third."""
-AROUND, AROUND_OF_QUICK = (-0.5, 0.0, 0.5), (-0.25, -0.75, 0.25)
-"""Decades from the expected best of the rates that are narrowed down to; for the longer runs more of them below: the
-look favours high rates, as there is no time for low ones in a short run."""
+AROUND, AROUND_OF_QUICK = (-APART, 0.0, APART), (-APART, 0.0)
+"""Decades from the expected best of the rates that are narrowed down to. In a quick search two, and a third follows
+beyond the better one: how far the best rate moves with the length is told by the first look alone, and often wrongly."""
 EVERY = 5
 """Of the rates that the valley is looked at, one is a candidate for such a run: a quarter of a decade."""
 REPEATED = 2
@@ -83,7 +83,7 @@ class Pace:
         """What it is going to cost, in full trainings."""
         short = self._lengths(problem)
         look = len(_spread(problem)) * short[0] if short else 0
-        narrow = len(_around(problem)) * short[1] if len(short) > 1 else 0
+        narrow = len(AROUND) * short[1] if len(short) > 1 else 0
         budget = self._budget(problem)
         return min((look + narrow) / problem.total_steps, budget) if problem.quick else budget
 
@@ -116,7 +116,10 @@ class Pace:
             before = [trial for trial in trials if trial.steps < short[-1]]
             if len(short) > 1 and gained(before):
                 middle = basin(problem, before).bottom(short[1])
-                yield (_at(problem, middle + away, short[1]) for away in _around(problem))
+                around = AROUND_OF_QUICK if problem.quick else AROUND
+                yield (_at(problem, middle + away, short[1]) for away in around)
+                if problem.quick:
+                    yield _beyond_the_better(problem, trials, short[1])
         else:
             yield (lane(problem, rate) for rate in _middles(problem))
             if learned(trials):
@@ -152,8 +155,18 @@ def _shorter(problem: Problem, *parts: int) -> list[int]:
     return [steps for steps in dict.fromkeys(wanted) if steps <= problem.total_steps / 2]
 
 
-def _around(problem: Problem) -> tuple[float, ...]:
-    return AROUND_OF_QUICK if problem.quick else AROUND
+def _beyond_the_better(problem: Problem, trials: Sequence[Trial], steps: int) -> list[Lane]:
+    """Of two runs of a length, beyond the better; between them where what lies beyond has diverged."""
+    own = sorted((trial for trial in trials if trial.steps == steps), key=lambda trial: trial.lr)
+    if len(own) != 2:
+        return []
+    low, high = (float(np.log10(trial.lr)) for trial in own)
+    if not own[1].value < own[0].value:
+        return [_at(problem, low - APART, steps)]
+    beyond = high + APART
+    return [
+        _at(problem, beyond if 10**beyond < _lost_above(trials, own[1].lr) * (1 - TINY) else (low + high) / 2, steps)
+    ]
 
 
 def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
