@@ -44,7 +44,7 @@ runs three times as long is among them, and there is room for full runs after tw
 search for two runs of a third."""
 AROUND, AROUND_OF_QUICK = (-APART, 0.0, APART), (-APART, 0.0)
 """Decades from the expected best of the rates that are narrowed down to. In a quick search two, and a third follows
-beyond the better one: how far the best rate moves with the length is told by the first look alone, and often wrongly."""
+beyond the better: how far the best rate moves with the length is told by the first look alone, and often wrongly."""
 EVERY = 5
 """Of the rates that the valley is looked at, one is a candidate for such a run: a quarter of a decade."""
 REPEATED = 2
