@@ -254,3 +254,17 @@ def test_the_interval_reaches_half_way_to_the_next_full_runs(best: float) -> Non
     low, high = answer.interval
     assert low <= np.sqrt(full[at - 1] * answer.lr) * (1 + 1e-5)
     assert high >= np.sqrt(answer.lr * full[at + 1]) * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("kept", ["low", "high"])
+def test_a_best_rate_at_the_end_of_the_full_runs_has_an_interval(kept: str) -> None:
+    """Where the budget ended before a full run to one side of it: from there the model alone is asked."""
+    known = searched(problem(), valley(1e-2, cliff=np.inf))
+    best = Pace().suggest(problem(), known)
+    beside = {"low": lambda lr: lr > best, "high": lambda lr: lr < best}[kept]
+    left = [r for r in known if r.lane.total_steps < TOTAL or not beside(r.lane.lr)]
+    study = StudyRecord("s", "t", TOTAL, tuple(left), provenance={"problem": problem().to_json()})
+    (answer,) = judge(study).answers
+    low, high = answer.interval
+    assert answer.lr == best
+    assert low < best < high

@@ -185,14 +185,15 @@ def _interval(known: Found) -> tuple[float, float] | None:
 
 def _between_runs(known: Found) -> list[float]:
     """log10 half way from the best full run to the next to each side, or to what diverged."""
-    assert known.best is not None
+    best = known.best
+    assert best is not None
     total = known.problem.total_steps
     tried = {trial.lr for trial in known.trials if trial.steps == total or not np.isfinite(trial.value)}
-    below, above = [rate for rate in tried if rate < known.best], [rate for rate in tried if rate > known.best]
-    if known.best not in tried:
+    if best not in tried:
         return []
-    beside = [max(below)] * bool(below) + [min(above)] * bool(above)
-    return [float(np.log10(known.best * rate)) / 2 for rate in beside]
+    below = max((rate for rate in tried if rate < best), default=best)
+    above = min((rate for rate in tried if rate > best), default=best)
+    return [float(np.log10(best * rate)) / 2 for rate in (below, above)]
 
 
 def _equivalent(known: Found) -> tuple[float, ...]:
