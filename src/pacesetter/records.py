@@ -3,7 +3,7 @@
 A record says what was asked or what happened; it never computes, trains or draws.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -190,10 +190,6 @@ def is_worse(final: float, untrained: float, spread: float) -> bool:
     return final > untrained + DIVERGED_ABOVE * max(abs(untrained), spread)
 
 
-TAIL, HELD = 0.1, 0.5
-"""The last part of a run over which it is judged, where its rate is then at least this share of what it was at most."""
-
-
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What one lane says of its rate: how it ended after `steps` updates, a whole run of that length.
@@ -242,49 +238,6 @@ class Problem:
     budget: float | None = None
     quick: bool = False
 
-    def trials(self, known: "Iterable[LaneRecord]") -> list[Trial]:
-        """What the lanes of this optimizer and schedule say that came to an end of their own, in their order."""
-        return [
-            Trial(
-                record.lane.lr,
-                record.lane.seed,
-                record.lane.total_steps,
-                self._end(record),
-                self._start(record),
-                _unrest(record.curve.eval_steps, self._values(record)),
-                self._on_the_way(record),
-            )
-            for record in known
-            if record.lane.strategy == (self.optimizer, self.schedule)
-            and record.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
-        ]
-
-    def _end(self, record: "LaneRecord") -> float:
-        values = self._values(record)
-        told = record.outcome is not Outcome.DIVERGED and len(values) and record.curve.eval_steps[-1] > 0
-        value = _steadied(record.curve, values) if told else float("inf")
-        return float("inf") if self._is_worse(record.curve, value) else self._small(value, float("inf"))
-
-    def _is_worse(self, curve: Curve, loss: float) -> bool:
-        return self.metric is None and is_worse(loss, curve.untrained_loss, curve.valid_spread)
-
-    def _start(self, record: "LaneRecord") -> float:
-        values = self._values(record)
-        told = len(values) and record.curve.eval_steps[0] == 0
-        return self._small(values[0], float("nan")) if told else float("nan")
-
-    def _on_the_way(self, record: "LaneRecord") -> tuple[tuple[int, float], ...]:
-        told = zip(record.curve.eval_steps.tolist(), self._values(record).tolist(), strict=False)
-        last = record.lane.total_steps
-        return tuple((n, self._small(value, 0.0)) for n, value in told if 0 < n < last and np.isfinite(value))
-
-    def _values(self, record: "LaneRecord") -> Floats:
-        curve = record.curve
-        return curve.valid_loss if self.metric is None else curve.metrics.get(self.metric, _no_floats())
-
-    def _small(self, value: float, otherwise: float) -> float:
-        return (-float(value) if self.maximize else float(value)) if np.isfinite(value) else otherwise
-
     def within(self, budget: float) -> "Problem":
         """The same with another budget."""
         return replace(self, budget=budget)
@@ -298,33 +251,6 @@ class Problem:
         """The problem that `to_json` gave, also after JSON made lists of its tuples."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)
-
-
-def _steadied(curve: Curve, values: Floats) -> float:
-    """The last of some evaluations, or where the rate is still high then the mean of those over the last tenth.
-
-    Steps of a rate that is not lowered end at random around where they lead to. Over eight seeds of eight runs of
-    `benchmarks/find` that do, the mean of three evaluations left 0.45 to 0.9 of their spread in six, 0.35 in one and
-    four times it in one; that of six left 0.2 to 0.7, and all of it in that one.
-    """
-    last = float(values[-1])
-    if not (curve.steps and np.isfinite(last) and curve.lr[-1] >= HELD * curve.lr.max()):
-        return last
-    tail = values[curve.eval_steps[: len(values)] >= max(1, round((1 - TAIL) * curve.steps))]
-    return float(np.mean(tail[np.isfinite(tail)]))
-
-
-def _unrest(steps: Ints, values: Floats) -> float:
-    """The standard deviation of how far evaluations of the later half lie beside the lines between their neighbours,
-    as that of a single one.
-    """
-    later = 2 * steps[: len(values)] >= steps[-1:]
-    x, y = steps[: len(values)][later], values[later]
-    if len(y) < 3:
-        return float("nan")
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    beside = y[1:-1] - (1 - share) * y[:-2] - share * y[2:]
-    return float(np.sqrt(np.mean(beside**2 / (1 + share**2 + (1 - share) ** 2))))
 
 
 @dataclass(frozen=True, slots=True)

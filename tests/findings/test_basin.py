@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pacesetter.findings._basin import Basin, basin
+from pacesetter.findings._reading import trials_of
 from pacesetter.findings._trials import learned, learned_at, looks
 from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, Trial
 
@@ -153,8 +154,8 @@ def test_trials_know_what_was_evaluated_on_the_way() -> None:
         valid_loss=np.array([2.0, 1.5, np.nan, 1.2, 1.0]), metrics={"accuracy": np.array([0.1, 0.2, np.nan, 0.3, 0.4])},
     )  # fmt: skip
     record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 4), Outcome.FINISHED, curve)
-    (by_loss,) = Problem("sgd", "constant", 1e-3, 1, 4).trials([record])
-    (by_metric,) = Problem("sgd", "constant", 1e-3, 1, 4, metric="accuracy", maximize=True).trials([record])
+    (by_loss,) = trials_of(Problem("sgd", "constant", 1e-3, 1, 4), [record])
+    (by_metric,) = trials_of(Problem("sgd", "constant", 1e-3, 1, 4, metric="accuracy", maximize=True), [record])
     assert by_loss.on_the_way == ((1, 1.5), (3, 1.2))
     assert by_metric.on_the_way == ((1, -0.2), (3, -0.3))
 
@@ -198,7 +199,7 @@ def test_unrest_is_what_a_slope_does_not_explain() -> None:
     for values, expected in ((steady, 0.0), (steady + noise, 0.1)):
         curve = Curve(eval_steps=np.arange(2000), valid_loss=values)
         record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
-        (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
+        (trial,) = trials_of(Problem("sgd", "constant", 1e-3, 1, TOTAL), [record])
         assert trial.unrest == pytest.approx(expected, abs=0.01)
 
 
@@ -207,7 +208,7 @@ def test_uneven_evaluations_of_a_steady_fall_are_no_unrest() -> None:
     steps = np.array([0, 100, 150, 180, 190, 200])
     curve = Curve(eval_steps=steps, valid_loss=2.0 - steps / 200)
     record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 200), Outcome.FINISHED, curve)
-    (trial,) = Problem("sgd", "constant", 1e-3, 1, 200).trials([record])
+    (trial,) = trials_of(Problem("sgd", "constant", 1e-3, 1, 200), [record])
     assert trial.unrest == pytest.approx(0.0, abs=1e-12)
 
 
@@ -225,7 +226,7 @@ def test_a_run_whose_rate_stays_high_is_judged_by_its_last_tenth() -> None:
     def judged(rates: np.ndarray) -> Trial:
         curve = Curve(lr=rates, train_loss=rates, grad_norm=rates, eval_steps=steps, valid_loss=values)
         record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 100), Outcome.FINISHED, curve)
-        (trial,) = Problem("sgd", "constant", 1e-3, 1, 100).trials([record])
+        (trial,) = trials_of(Problem("sgd", "constant", 1e-3, 1, 100), [record])
         return trial
 
     held, lowered = judged(np.full(100, 0.1)), judged(np.linspace(0.1, 0.0, 100))
@@ -242,7 +243,7 @@ def test_a_run_that_is_worse_than_untrained_over_its_last_tenth_is_lost() -> Non
         valid_loss=np.array([2.0, 4.0, 3.0, 1.0]), metrics={"error": np.array([2.0, 4.0, 3.0, 1.0])},
     )  # fmt: skip
     record = LaneRecord(Lane("sgd", "constant", 0.1, 0, 100), Outcome.FINISHED, curve)
-    ends = [Problem("sgd", "constant", 1e-3, 1, 100, metric=m).trials([record])[0].value for m in (None, "error")]
+    ends = [trials_of(Problem("sgd", "constant", 1e-3, 1, 100, metric=m), [record])[0].value for m in (None, "error")]
     assert ends == [np.inf, pytest.approx(8 / 3)]
 
 
@@ -273,6 +274,6 @@ def test_evaluations_of_the_first_half_are_no_unrest() -> None:
     """Those of few updates lie close together, and a fall that slows down is not what a run jumps about by."""
     curve = Curve(eval_steps=np.array([0, 10, 30, 90, 180, 270]), valid_loss=np.array([2.3, 1.2, 0.5, 0.2, 0.15, 0.1]))
     record = LaneRecord(Lane("sgd", "constant", 0.1, 0, TOTAL), Outcome.FINISHED, curve)
-    (trial,) = Problem("sgd", "constant", 1e-3, 1, TOTAL).trials([record])
+    (trial,) = trials_of(Problem("sgd", "constant", 1e-3, 1, TOTAL), [record])
     assert np.isnan(trial.unrest)
     assert learned([trial])

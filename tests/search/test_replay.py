@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pacesetter import search
+from pacesetter.findings._reading import trials_of
 from pacesetter.records import Lane, Outcome
 from pacesetter.search._replay import Recording, run
 
@@ -80,8 +81,8 @@ def test_lanes_are_answered_as_if_they_had_been_trained():
     finished, diverged = SWEEP.answer(problem, lanes)
     assert (finished.outcome, diverged.outcome) == (Outcome.FINISHED, Outcome.DIVERGED)
     assert finished.curve.steps == diverged.curve.steps == 100
-    assert [trial.value for trial in problem.trials([finished, diverged])] == [0.3, float("inf")]
-    assert problem.trials([finished])[0].untrained == 2.0
+    assert [trial.value for trial in trials_of(problem, [finished, diverged])] == [0.3, float("inf")]
+    assert trials_of(problem, [finished])[0].untrained == 2.0
 
 
 def test_what_was_not_recorded_is_no_divergence():

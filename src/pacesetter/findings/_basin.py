@@ -30,7 +30,7 @@ The constants were chosen by replaying the search on the first eight tasks of `b
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -78,10 +78,15 @@ TINY = 1e-6
 
 
 def basin(problem: Problem, trials: Sequence[Trial]) -> "Basin":
-    """The model of a problem's trials, and of the shorter runs within them.
+    """The model of a problem's trials, and of the shorter runs within them; a step of a search asks for it repeatedly.
 
     Of runs too short for any rate to learn only those that diverged say something.
     """
+    return _basin(problem, tuple(trials))
+
+
+@lru_cache(maxsize=4)
+def _basin(problem: Problem, trials: tuple[Trial, ...]) -> "Basin":
     have = {(trial.lr, trial.seed, trial.steps) for trial in trials}
     shortest = min((trial.steps for trial in trials), default=0)
     looked_at = {steps for steps in marks(problem) if steps >= shortest}

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pacesetter.findings._answer import SAFE_SHARE
 from pacesetter.findings._basin import DIGITS, RESOLUTION, Basin, basin
 from pacesetter.findings._ending import overfitted
+from pacesetter.findings._reading import trials_of
 from pacesetter.findings._statistics import LEVEL
 from pacesetter.findings._trials import is_verified, learned_at
 from pacesetter.records import Answer, Lane, LaneRecord, Outcome, Problem, Trial
@@ -81,7 +82,7 @@ class Found:
 
 def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Found]:
     """The answer of a search without its findings, and what they are made of."""
-    trials = problem.trials(records)
+    trials = trials_of(problem, records)
     known = _found(problem, trials, records)
     best = known.best
     claim = best is not None and _inside(known)

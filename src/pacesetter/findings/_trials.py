@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.records import HELD, TAIL, Problem, Trial
+from pacesetter.findings._reading import HELD, TAIL
+from pacesetter.records import Problem, Trial
 
 __all__ = ["gained", "is_verified", "learned", "learned_at", "looks", "marks"]
 

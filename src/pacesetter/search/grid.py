@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pacesetter.findings._reading import trials_of
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.search._lanes import best, even, fitting, full, lane, spent, thinned, whole
 from pacesetter.textform import format_call
@@ -46,7 +47,7 @@ class grid:
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The rate of the lowest mean over seeds."""
-        return best(problem.trials(known))
+        return best(trials_of(problem, known))
 
     def runs(self, problem: Problem) -> float:
         """Rates times seeds."""

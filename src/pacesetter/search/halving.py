@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from pacesetter.errors import InputError
+from pacesetter.findings._reading import trials_of
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.search._lanes import best, even, fitting, lane, nearest, permitted, spent, whole
 from pacesetter.textform import format_call
@@ -74,7 +75,7 @@ class halving:
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The best rate of the highest rung that any rate survived."""
-        return best(problem.trials(known))
+        return best(trials_of(problem, known))
 
     def runs(self, problem: Problem) -> float:
         """What all rungs cost when nothing diverges; asynchronous halving lets a few more climb."""
@@ -113,7 +114,7 @@ class halving:
         mine = [record for record in known if (*record.lane.strategy, record.lane.seed) == key]
         # What failed or was stopped has no value, and must not be waited for.
         values = {(record.lane.lr, record.lane.total_steps): float("inf") for record in mine}
-        return values | {(t.lr, t.steps): t.value for t in problem.trials(mine)}
+        return values | {(t.lr, t.steps): t.value for t in trials_of(problem, mine)}
 
     def _next(
         self,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pacesetter.errors import InputError
+from pacesetter.findings._reading import trials_of
 from pacesetter.packages import require
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import fitting, full, lane, nearest, whole
@@ -59,13 +60,13 @@ class optuna:
         # Asking the sampler takes long: first, whether there is room for another run at all.
         if len(made) >= self.trials or not fitting(problem, known, [lane(problem, 0.0)]):
             return ()
-        rate = nearest(problem, self._sampled(problem, problem.trials(known), len(made)))
+        rate = nearest(problem, self._sampled(problem, trials_of(problem, known), len(made)))
         left = [one for one in _instead(problem, rate, len(made)) if one not in made]
         return fitting(problem, known, left[:1])
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The rate of the best trial."""
-        return _best_single(problem.trials(known))
+        return _best_single(trials_of(problem, known))
 
     def runs(self, problem: Problem) -> float:
         """One for each trial, as far as the budget and the permitted rates go."""

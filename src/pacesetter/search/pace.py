@@ -25,6 +25,7 @@ import numpy as np
 from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.findings._basin import FINEST, basin
+from pacesetter.findings._reading import trials_of
 from pacesetter.findings._trials import gained, is_verified, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
 from pacesetter.search._lanes import even, fitting, lane, nearest, permitted
@@ -89,12 +90,12 @@ class Pace:
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The full run expected to be best; the bottom of the valley as long as there is none."""
-        return _best_rate(problem, problem.trials(known))
+        return _best_rate(problem, trials_of(problem, known))
 
     def ask(self, problem: Problem, known: Sequence[LaneRecord]) -> tuple[Lane, ...]:
         """The lanes to train next; none when the search is done."""
         have = {record.lane for record in known}
-        for wanted in self._steps(problem, problem.trials(known)):
+        for wanted in self._steps(problem, trials_of(problem, known)):
             lanes = list(wanted)
             if not have.issuperset(lanes):
                 return fitting(problem.within(self._budget(problem)), known, lanes)

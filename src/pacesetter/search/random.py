@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pacesetter.findings._reading import trials_of
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.search._lanes import best, fitting, lane, nearest, spent, whole
 from pacesetter.textform import format_call
@@ -42,7 +43,7 @@ class random:
 
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """The rate of the lowest value."""
-        return best(problem.trials(known))
+        return best(trials_of(problem, known))
 
     def runs(self, problem: Problem) -> float:
         """One for each trial, as far as the budget goes."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
+from pacesetter.findings._reading import trials_of
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.schedules import sweep
 from pacesetter.search._lanes import best, fitting, lane, nearest, permitted, spent, whole
@@ -86,7 +87,7 @@ class range_test:
     def suggest(self, problem: Problem, known: Sequence[LaneRecord]) -> float | None:
         """What the rule says, as long as it was not seen to diverge."""
         suggested = self._read(problem, known)
-        trials = problem.trials(known)
+        trials = trials_of(problem, known)
         if any(trial.lr == suggested and not trial.value < float("inf") for trial in trials):
             return best(trials)
         return suggested
