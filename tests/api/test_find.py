@@ -105,6 +105,14 @@ def test_a_quick_range_test_gives_its_own_suggestion():
     assert not {"beside", "edge-of-range"} & names(answer)
 
 
+@pytest.mark.parametrize("steps", [135, 150, 300])
+def test_sweeps_are_shorter_where_the_length_is(steps):
+    """Three sweeps of 100 updates do not fit into a quick look at a short training."""
+    answer = ps.find(line(steps=steps), optimizer="sgd", strategy="range_test", quick=True, **HERE)
+    assert answer.lr is not None
+    assert answer.cost.runs <= 1.5
+
+
 def test_an_interrupted_search_goes_on_to_the_same_answer(answer, store):
     """Ctrl-C in the middle loses nothing that was trained, and the same call ends with the same answer."""
 
@@ -243,6 +251,7 @@ def test_groups_of_rates_keep_their_ratios():
         ({"budget": -1}, "`budget` must be a number of full trainings above 0"),
         ({"seconds": 0}, "`seconds` must be a number above 0"),
         ({"strategy": "paece"}, "did you mean `pace`"),
+        ({"strategy": "range_test", "lr": "0.1,0.01"}, "`lr` must be a range LOW:HIGH for strategy=range_test"),
         ({"optimizer": "adamm"}, "did you mean `adam`"),
         ({"schedule": "cosine >> warmup("}, "schedule"),
         ({"metric": "accuracy"}, "`metric` must name a known metric"),

@@ -268,3 +268,33 @@ def test_a_best_rate_at_the_end_of_the_full_runs_has_an_interval(kept: str) -> N
     low, high = answer.interval
     assert answer.lr == best
     assert low < best < high
+
+
+@pytest.mark.parametrize(
+    ("rates", "best"),
+    [((1.09e-4, 0.0148, 0.0664, 0.531), 0.0664), ((1e-3, 1e-2, 0.1), 1e-2), ((1e-4, 0.01, 0.011, 0.3, 5.0), 0.011)],
+)
+def test_of_an_uneven_list_the_rates_beside_the_best_are_trained_in_full(rates: tuple[float, ...], best: float) -> None:
+    """However far apart the rates are: the next to each side counts as beside."""
+    own = problem(low=min(rates), high=max(rates), rates=rates, budget=12.0)
+    known = searched(own, valley(best, cliff=np.inf))
+    at = rates.index(best)
+    assert {r.lane.lr for r in known if r.lane.total_steps == TOTAL} >= set(rates[at - 1 : at + 2])
+    assert Pace().suggest(own, known) == best
+
+
+def test_equivalent_rates_lie_in_the_interval_and_the_best_is_one_that_was_tried_or_a_middle() -> None:
+    """Also where all runs are so short that the valley is noise, and a rate beyond a bad one is as good as the best."""
+    chance = np.random.default_rng(0)
+    for _ in range(30):
+        own = problem(quick=True, budget=1.5)
+        known = searched(own, lambda lane: valley()(lane) + chance.normal(0, 0.3))
+        study = StudyRecord("s", "t", TOTAL, tuple(known), provenance={"problem": own.to_json()})
+        (answer,) = judge(study).answers
+        if answer.lr is None:
+            continue
+        low, high = answer.interval
+        assert low <= min(answer.equivalent) <= answer.lr <= max(answer.equivalent) <= high
+        tried = np.log10(sorted({r.lane.lr for r in known}))
+        among = np.concatenate([tried, (tried[1:] + tried[:-1]) / 2])
+        assert np.abs(among - np.log10(answer.lr)).min() < 1e-5

@@ -176,13 +176,21 @@ def _checked_budget(budget: Any, quick: bool) -> float | None:
 
 
 def _refuse_small_budget(searching: search.Search) -> None:
-    """Refuse a budget that the first lanes of the search, without which it knows nothing, do not fit into."""
+    """Refuse a budget that the first lanes of the search, without which it knows nothing, do not fit into.
+
+    Some make their first lanes shorter where there is less to spend.
+    """
     problem = searching.problem
+    free = search.Search(problem.within(math.inf), searching.strategy).ask(())
+    if not free:
+        raise InputError(
+            f"`lr` must be a range LOW:HIGH for strategy={searching.strategy}, which cannot try single rates, got "
+            f"{plural(len(problem.rates), 'rate')}"
+        )
     if problem.budget is None:
         return
-    free = search.Search(problem.within(math.inf), searching.strategy).ask(())
     least = sum(lane.total_steps for lane in free) / problem.total_steps
-    if least > problem.budget + 1e-9:
+    if least > problem.budget + 1e-9 and len(searching.ask(())) < len(free):
         raise InputError(
             f"`budget` must be at least {math.ceil(least * 100) / 100:g} full trainings, got budget={problem.budget:g}"
             f": the first look takes {plural(len(free), 'run')}; give more, or a narrower range"

@@ -31,7 +31,7 @@ The constants were chosen by replaying the search on the first eight tasks of `b
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,8 @@ STEP = 0.05
 """Of the rates that the valley is looked at, in decades."""
 FINEST = 0.15
 """Decades: rates closer than this are not told apart, nor by a full run each."""
-DIGITS, PLACES = 6, 5
-"""Significant digits of a rate that is told, and those of its log10."""
+DIGITS = 6
+"""Significant digits of a rate that is told."""
 BEYOND = 0.5
 """Decades outside the rates tried that the bottom may lie in."""
 SAMPLES = 2000
@@ -243,10 +243,11 @@ class Basin:
 
         The model cannot tell closer ones apart, and these are the ones that a longer search would train.
         """
-        tried = np.unique(self.places.round(PLACES))
-        gaps = np.diff(tried)
-        known = np.concatenate([tried, (tried[:-1] + gaps / 2)[gaps > 2 * FINEST]])
-        return float(f"{10 ** known[self.valley(known).argmin()]:.{DIGITS}g}")
+        tried = sorted({trial.lr for trial in self.trials})
+        gaps = pairwise(tried)
+        middles = [float(f"{(a * b) ** 0.5:.{DIGITS}g}") for a, b in gaps if np.log10(b / a) > 2 * FINEST]
+        known = sorted([*tried, *middles])
+        return known[int(self.valley(np.log10(known)).argmin())]
 
     @cached_property
     def _sites(self) -> Floats:

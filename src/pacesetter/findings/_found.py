@@ -5,12 +5,12 @@ where none was (a first look), that of the rates tried and the middles between t
 best of these. It is made only where rates on both sides were tried, by runs of their own or by a sweep over them.
 
 *Interval*: from the lowest to the highest rate of the valley that is as good as the best or better in more than
-1 - level of the valleys drawn from the model, and at least half the way to the next full runs: between two runs may be
-a cliff, which the smooth model does not know. It is wide where the valley is flat or little is known of it. How often
-it holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated in
-the tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
+1 - level of the valleys drawn from the model, and at least half the way to the next of the longest runs: between two
+may be a cliff, which the smooth model does not know. It is wide where the valley is flat or little is known of it. How
+often it holds the truth is measured by `benchmarks/find`; that it does for valleys of the model's own kind is simulated
+in the tests. (The central part of the drawn valleys' bottoms is narrower, and held the truth less often on flat tasks.)
 
-*Equivalent*: tried rates that are as good by the same measure.
+*Equivalent*: rates tried in the valley that are as good by the same measure.
 
 *Safe range*: rates around the best that give up at most SAFE_SHARE of the improvement in the mean of the valleys.
 """
@@ -112,7 +112,8 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
     ended = [trial for trial in trials if np.isfinite(trial.value)]
     # That a rate trains is what its sweep has shown, and a run too short to learn that it does not diverge.
     learned = learned_at(trials, problem.total_steps)
-    shown = swept is not None and all(trial.steps < LEARNING_SHARE * problem.total_steps for trial in trials)
+    fell = any((r.curve.train_loss < r.curve.train_loss[:1]).any() for r in _sweeps(problem, records))
+    shown = fell and all(trial.steps < LEARNING_SHARE * problem.total_steps for trial in trials)
     if few and ended and (shown or learned):
         tried = min(ended, key=lambda trial: trial.value).lr
         return Found(problem, trials, None, tried, *_edge(problem, records, tried), swept)
@@ -129,9 +130,13 @@ def _found(problem: Problem, trials: Sequence[Trial], records: Sequence[LaneReco
 
 def _swept(problem: Problem, records: Sequence[LaneRecord]) -> tuple[float, float] | None:
     """From the lowest to the highest rate that sweeps went over; None without a sweep."""
-    own = [r for r in records if r.lane.optimizer == problem.optimizer and r.lane.schedule.startswith(SWEEP)]
+    own = _sweeps(problem, records)
     rates = [rate for r in own for rate in (r.curve.lr.min(initial=np.inf), r.curve.lr.max(initial=0.0))]
     return (float(min(rates)), float(max(rates))) if rates else None
+
+
+def _sweeps(problem: Problem, records: Sequence[LaneRecord]) -> list[LaneRecord]:
+    return [r for r in records if r.lane.optimizer == problem.optimizer and r.lane.schedule.startswith(SWEEP)]
 
 
 def _edge(problem: Problem, records: Sequence[LaneRecord], best: float | None) -> tuple[float | None, float | None]:
@@ -181,27 +186,29 @@ def _interval(known: Found) -> tuple[float, float] | None:
     grid, best = known.basin.grid, float(np.log10(known.best))
     inside = grid[(grid >= low - 1e-9) & (grid <= high + 1e-9)]
     good = [*inside[known.basin.as_good(best, inside, LEVEL)], best, *_between_runs(known)]
-    return float(f"{10 ** min(good):.{DIGITS}g}"), float(f"{10 ** max(good):.{DIGITS}g}")
+    tried = _equivalent(known)
+    return min(float(f"{10 ** min(good):.{DIGITS}g}"), *tried), max(float(f"{10 ** max(good):.{DIGITS}g}"), *tried)
 
 
 def _between_runs(known: Found) -> list[float]:
-    """log10 half way from the best full run to the next to each side, or to what diverged."""
+    """log10 half way from the best to the next of the longest runs to each side, or to what diverged."""
     best = known.best
     assert best is not None
-    total = known.problem.total_steps
-    tried = {trial.lr for trial in known.trials if trial.steps == total or not np.isfinite(trial.value)}
-    if best not in tried:
-        return []
+    longest = max(trial.steps for trial in known.trials)
+    tried = {trial.lr for trial in known.trials if trial.steps == longest or not np.isfinite(trial.value)}
     below = max((rate for rate in tried if rate < best), default=best)
     above = min((rate for rate in tried if rate > best), default=best)
     return [float(np.log10(best * rate)) / 2 for rate in (below, above)]
 
 
 def _equivalent(known: Found) -> tuple[float, ...]:
+    """The best, and what was tried in the valley and is as good."""
     if known.basin is None or known.best is None:
         return ()
+    low, high = _valley(known)
     lost = {trial.lr for trial in known.trials if not np.isfinite(trial.value)}
-    rates = sorted({trial.lr for trial in known.trials} - lost | {known.best})
+    rates = [rate for rate in {trial.lr for trial in known.trials} - lost if low <= np.log10(rate) <= high]
+    rates = sorted({*rates, known.best})
     if known.unstable is not None:
         rates = [rate for rate in rates if rate < known.unstable]
     alike = known.basin.as_good(float(np.log10(known.best)), np.log10(rates), LEVEL)

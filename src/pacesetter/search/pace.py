@@ -118,7 +118,7 @@ class Pace:
             if len(short) > 1 and gained(before):
                 middle = basin(problem, before).bottom(short[1])
                 around = AROUND_OF_QUICK if problem.quick else AROUND
-                yield (_at(problem, middle + away, short[1]) for away in around)
+                yield (_at(problem, middle, short[1], away) for away in around)
                 if problem.quick:
                     yield _beyond_the_better(problem, trials, short[1])
         else:
@@ -137,7 +137,7 @@ class Pace:
         if not gained(before):
             return
         middle = basin(problem, before).bottom()
-        yield (_at(problem, middle + away, total) for away in (0.0, -APART, APART))
+        yield (_at(problem, middle, total, away) for away in (0.0, -APART, APART))
         full = [trial for trial in trials if trial.steps == total]
         if not learned(full):
             return
@@ -163,11 +163,9 @@ def _beyond_the_better(problem: Problem, trials: Sequence[Trial], steps: int) ->
         return []
     low, high = (float(np.log10(trial.lr)) for trial in own)
     if not own[1].value < own[0].value:
-        return [_at(problem, low - APART, steps)]
-    beyond = high + APART
-    return [
-        _at(problem, beyond if 10**beyond < _lost_above(trials, own[1].lr) * (1 - TINY) else (low + high) / 2, steps)
-    ]
+        return [_at(problem, low, steps, -APART)]
+    beyond = _at(problem, high, steps, APART)
+    return [beyond if beyond.lr < _lost_above(trials, own[1].lr) else _at(problem, (low + high) / 2, steps)]
 
 
 def _best_rate(problem: Problem, trials: Sequence[Trial]) -> float | None:
@@ -257,11 +255,11 @@ def _further(problem: Problem, trials: Sequence[Trial], left: float) -> list[Lan
     better = _better(problem, trials)
     if better is None or (left < room - TINY and len({trial.seed for trial in full}) == 1):
         return []
-    return [_at(problem, better, problem.total_steps)]
+    return [lane(problem, better)]
 
 
 def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
-    """log10 of the rate that a further full run is for: beyond the end where the best lies, or the valley's bottom."""
+    """The rate that a further full run is for: beyond the end where the best lies, or the valley's bottom."""
     total = problem.total_steps
     best = _best_rate(problem, trials)
     if best is None:
@@ -269,15 +267,13 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
     places = sorted({float(np.log10(t.lr)) for t in trials if t.steps == total})
     at = int(np.argmin(np.abs(np.array(places) - np.log10(best))))
     if at == 0:
-        return places[0] - APART
+        return _meeting(problem, places[0], -APART)
     if at == len(places) - 1:
         # What diverged in a short run needs no full one.
-        lost = [float(np.log10(t.lr)) for t in trials if not np.isfinite(t.value)]
-        beyond = places[-1] + APART
-        return beyond if beyond < min((p for p in lost if p > places[-1]), default=np.inf) - TINY else None
-    bottom = basin(problem, trials).bottom(None, places[at - 1], places[at + 1])
-    bottom = float(np.log10(_meeting(problem, bottom)))
-    return bottom if np.abs(np.array(places) - bottom).min() > FINEST else None
+        beyond = _meeting(problem, places[-1], APART)
+        return beyond if beyond < _lost_above(trials, best) else None
+    bottom = _meeting(problem, basin(problem, trials).bottom(None, places[at - 1], places[at + 1]))
+    return bottom if np.abs(np.array(places) - np.log10(bottom)).min() > FINEST else None
 
 
 def _more_seeds(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
@@ -318,20 +314,27 @@ def _warmed(problem: Problem, trials: Sequence[Trial]) -> list[Lane]:
     return [Lane(problem.optimizer, warmed, min(lost), problem.seed, shortest)]
 
 
-def _at(problem: Problem, place: float, steps: int) -> Lane:
-    """The lane of the rate at a log10, of a length."""
-    return lane(problem, _meeting(problem, place), length=steps)
+def _at(problem: Problem, place: float, steps: int, away: float = 0.0) -> Lane:
+    """The lane of the rate so many decades from a log10, of a length."""
+    return lane(problem, _meeting(problem, place, away), length=steps)
 
 
-def _meeting(problem: Problem, place: float) -> float:
-    """Of the rates of the first look and the middles between them the nearest to a log10.
+def _meeting(problem: Problem, place: float, away: float = 0.0) -> float:
+    """Of the rates of the first look and the middles between them the nearest to so many decades from a log10.
 
     Runs of several lengths and seeds meet there, and so do searches: rates closer than that are not told apart anyway.
+    Of rates that were given the nearest, or where that is the one at `place` the next to that side.
     """
+    rates = problem.rates
+    if rates:
+        here, there = (rates.index(nearest(problem, 10**x)) for x in (place, place + away))
+        if away and there == here:
+            there = min(max(here + (1 if away > 0 else -1), 0), len(rates) - 1)
+        return rates[there]
     gaps, ratio = 2 * (len(_spread(problem)) - 1), problem.high / problem.low
     if not gaps:
-        return nearest(problem, 10**place)
-    steps = round((place - math.log10(problem.low)) / math.log10(ratio) * gaps)
+        return nearest(problem, 10 ** (place + away))
+    steps = round((place + away - math.log10(problem.low)) / math.log10(ratio) * gaps)
     return nearest(problem, problem.low * ratio ** (steps / gaps))
 
 
