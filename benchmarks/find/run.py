@@ -3,7 +3,7 @@
     python benchmarks/find/run.py [--task NAME ...] [--method NAME ...] [--peers] [--repeats 3] [--json FILE]
 
 Each method is asked on every sweep (task x optimizer x schedule) that `truth.csv.gz` has, under `--repeats` seeds that
-the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 seeds. Columns:
+the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 to 24 seeds. Columns:
 
     runs                  updates made, as trainings of the whole length
     wall                  median wall time, as that of one plain PyTorch loop over the whole length, timed beside it
@@ -49,7 +49,7 @@ from pacesetter.cli.session import keep_freed_memory
 from pacesetter.tasks import Task
 
 SEEDS_APART = 100
-"""Repetition k has the seeds from 100 k on; the truth has 0 to 7."""
+"""Repetition k has the seeds from 100 k on; the truth has 0 to 23 at most."""
 PLAIN_LR = 1e-3
 """A rate with which every task trains; what it is does not matter to the time."""
 PLAIN_TIMINGS = 3
