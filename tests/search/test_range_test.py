@@ -230,6 +230,16 @@ def test_sweeps_that_learn_nothing_are_followed_by_a_longer_run():
     assert found(problem, [*known, flat])[0].lr is None
 
 
+def test_a_rate_alone_has_no_interval():
+    """Where the budget has room for full runs of the suggestion alone, nothing is known of what lies beside it."""
+    strategy, problem = search.parse("range_test"), replace(asked_problem(), budget=2.0)
+    known = run(strategy, problem)
+    assert sum(record.lane.total_steps == problem.total_steps for record in known) == 1
+    answer, _ = found(problem, known)
+    assert answer.lr is not None
+    assert answer.interval is None
+
+
 @pytest.mark.parametrize(
     ("schedule", "times"),
     [("cosine", 2.0), ("linear", 2.0), ("warmup(0.1) >> constant", 1 / 0.95), ("polynomial(power=9)", 10**0.5)],

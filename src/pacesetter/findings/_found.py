@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 FAR = 1.5
 """Of w, see `_basin`: a tenth of the improvement given up."""
 FEWEST = 3
-"""Rates that a valley can be made of, where none was trained to the full length."""
+"""Rates that a valley can be made of: fewer have no interval, and are no model where none was trained in full."""
 LEARNING_SHARE = 0.2
 """Of the full length: a run as long as that has learned, or there is nothing to learn."""
 SWEEP = "sweep"
@@ -93,7 +93,7 @@ def found(problem: Problem, records: Sequence[LaneRecord]) -> tuple[Answer, Foun
         schedule=problem.schedule,
         best_tried=best,
         lr=lr,
-        interval=_interval(known) if claim and known.basin is not None else None,
+        interval=_interval(known) if claim else None,
         equivalent=_equivalent(known),
         safe_range=_safe_range(known),
         stability_edge=None if None in (known.steady, known.unstable) else (known.steady, known.unstable),  # type: ignore[arg-type]  # neither is None
@@ -180,8 +180,9 @@ def _valley(known: Found) -> tuple[float, float]:
 
 
 def _interval(known: Found) -> tuple[float, float] | None:
-    assert known.basin is not None
     assert known.best is not None
+    if known.basin is None or len({trial.lr for trial in known.trials}) < FEWEST:
+        return None
     low, high = _valley(known)
     grid, best = known.basin.grid, float(np.log10(known.best))
     inside = grid[(grid >= low - 1e-9) & (grid <= high + 1e-9)]
