@@ -12,7 +12,7 @@ from pacesetter.errors import InputError
 from pacesetter.findings._reading import HELD, TAIL
 from pacesetter.records import Problem, Trial
 
-__all__ = ["gained", "is_verified", "learned", "learned_at", "looks", "marks"]
+__all__ = ["factors", "gained", "is_verified", "learned", "learned_at", "looks", "marks"]
 
 Floats = NDArray[np.float64]
 
@@ -96,23 +96,23 @@ def looks(problem: Problem, steps: int) -> tuple[int, ...]:
 @cache
 def _held(schedule: str, steps: int) -> bool:
     """Whether the rate is still high at the end, as far as that is known beforehand."""
-    factors = _factors(schedule, steps)
-    return factors is not None and bool(factors[-1] >= HELD * factors.max())
+    own = factors(schedule, steps)
+    return own is not None and bool(own[-1] >= HELD * own.max())
 
 
 @cache
 def _within(schedule: str, total_steps: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
-    whole = _factors(schedule, total_steps)
+    whole = factors(schedule, total_steps)
     if whole is None:
         return ()
-    return tuple(n for n in lengths if _starts(whole, _factors(schedule, n)))
+    return tuple(n for n in lengths if _starts(whole, factors(schedule, n)))
 
 
 def _starts(whole: Floats, part: Floats | None) -> bool:
     return part is not None and np.array_equal(whole[: len(part)], part)
 
 
-def _factors(schedule: str, steps: int) -> Floats | None:
+def factors(schedule: str, steps: int) -> Floats | None:
     """[steps], of a run of so many; None for a schedule that reacts, or that of a recording or a program."""
     try:
         parsed = schedules.parse(schedule)

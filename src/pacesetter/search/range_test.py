@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from pacesetter import schedules
 from pacesetter.errors import InputError
 from pacesetter.findings._reading import trials_of
+from pacesetter.findings._trials import factors
 from pacesetter.records import Lane, LaneRecord, Problem
 from pacesetter.schedules import sweep
 from pacesetter.search._lanes import best, fitting, lane, nearest, permitted, spent, whole
@@ -149,14 +149,10 @@ def _median(rates: Sequence[float]) -> float:
 
 def _raised(schedule: str, total_steps: int) -> float:
     """The peak of a schedule over its mean, within the limit; 1 where its rates are not known beforehand."""
-    try:
-        parsed = schedules.parse(schedule)
-    except InputError:
+    rates = factors(schedule, total_steps)
+    if rates is None or not rates.mean() > 0:
         return 1.0
-    if not parsed.pure:
-        return 1.0
-    factors = parsed(np.arange(total_steps), total_steps)
-    return float(min(factors.max() / factors.mean(), 10**MOST_RAISED)) if factors.mean() > 0 else 1.0
+    return float(min(rates.max() / rates.mean(), 10**MOST_RAISED))
 
 
 def _full(problem: Problem, rate: float) -> list[Lane]:
