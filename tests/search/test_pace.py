@@ -1,13 +1,14 @@
 """The default search: what it asks for, when it is done, and that it finds known valleys within its budget."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from pacesetter.findings import judge
-from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, StudyRecord
-from pacesetter.search.pace import Pace
+from pacesetter.records import Curve, Lane, LaneRecord, Outcome, Problem, StudyRecord, Trial
+from pacesetter.search.pace import Pace, _beyond_the_better
 
 TOTAL = 540
 UNTRAINED = 2.0
@@ -95,6 +96,26 @@ def test_a_quick_look_makes_short_runs_alone() -> None:
     assert max(r.lane.total_steps for r in known) <= TOTAL / 3
     assert cost(known) <= 1.5
     assert Pace().runs(quick) == pytest.approx(cost(known))
+
+
+@pytest.mark.parametrize(("drift", "away"), [(0.0, 0.5), (1.2, -0.5)], ids=["up", "down"])
+def test_the_third_of_the_longer_runs_of_a_quick_look_lies_beyond_the_better(drift: float, away: float) -> None:
+    """Two runs half a decade apart, and half a decade beyond the better of them a third."""
+    known = searched(problem(quick=True, budget=1.5), valley(1e-2, drift, cliff=np.inf))
+    *two, third = [r.lane.lr for r in known if r.lane.total_steps == TOTAL / 3]
+    assert np.log10(max(two) / min(two)) == pytest.approx(0.5, abs=1e-4)
+    better = max(two) if away > 0 else min(two)
+    assert np.log10(third / better) == pytest.approx(away, abs=1e-4)
+
+
+def test_the_third_of_the_longer_runs_lies_between_where_the_rate_beyond_diverges() -> None:
+    """What is known to diverge in a short run is not tried in a longer one."""
+    ends = ((0.01, 180, 1.5), (0.0316228, 180, 1.0), (0.1, 20, float("inf")))
+    trials = [Trial(lr, 0, steps, end, UNTRAINED) for lr, steps, end in ends]
+    (third,) = _beyond_the_better(problem(quick=True), trials, 180)
+    assert third.lr == pytest.approx(0.0177828)
+    (beyond,) = _beyond_the_better(problem(quick=True), trials[:2], 180)
+    assert beyond.lr == pytest.approx(0.1)
 
 
 def test_a_search_goes_on_from_any_record_of_it() -> None:
@@ -286,6 +307,7 @@ def test_of_an_uneven_list_the_rates_beside_the_best_are_trained_in_full(rates: 
 def test_equivalent_rates_lie_in_the_interval_and_the_best_is_one_that_was_tried_or_a_middle() -> None:
     """Also where all runs are so short that the valley is noise, and a rate beyond a bad one is as good as the best."""
     chance = np.random.default_rng(0)
+    answered = 0
     for _ in range(30):
         own = problem(quick=True, budget=1.5)
         known = searched(own, lambda lane: valley()(lane) + chance.normal(0, 0.3))
@@ -293,8 +315,9 @@ def test_equivalent_rates_lie_in_the_interval_and_the_best_is_one_that_was_tried
         (answer,) = judge(study).answers
         if answer.lr is None:
             continue
+        answered += 1
         low, high = answer.interval
         assert low <= min(answer.equivalent) <= answer.lr <= max(answer.equivalent) <= high
-        tried = np.log10(sorted({r.lane.lr for r in known}))
-        among = np.concatenate([tried, (tried[1:] + tried[:-1]) / 2])
-        assert np.abs(among - np.log10(answer.lr)).min() < 1e-5
+        tried = sorted({r.lane.lr for r in known})
+        assert answer.lr in tried or answer.lr in {float(f"{np.sqrt(a * b):.6g}") for a, b in pairwise(tried)}
+    assert answered > 15

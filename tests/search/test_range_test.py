@@ -12,6 +12,7 @@ from lightning.pytorch.tuner.lr_finder import _LRFinder
 from pacesetter import search
 from pacesetter.errors import InputError
 from pacesetter.findings._found import found
+from pacesetter.records import Outcome
 from pacesetter.search._range_rules import RULES, blow_up, ours
 from pacesetter.testing.strategies import asked_problem, run, trained
 
@@ -210,12 +211,12 @@ def test_sweeps_come_first_then_a_short_run_then_full_ones():
 
 def blown_up(lanes, edge=0.1):
     """Records of sweeps whose loss never falls, and rises tenfold from a rate on."""
-    found = []
+    made = []
     for record in map(trained, lanes):
         chance = np.random.default_rng(record.lane.seed).normal(0, 0.1, record.curve.steps)
         record.curve.train_loss[:] = np.where(record.curve.lr < edge, 2.0, 20.0) + chance
-        found.append(record)
-    return found
+        made.append(record)
+    return made
 
 
 def test_sweeps_that_learn_nothing_are_followed_by_a_longer_run():
@@ -228,6 +229,21 @@ def test_sweeps_that_learn_nothing_are_followed_by_a_longer_run():
     flat = trained(long)
     flat.curve.valid_loss[:] = 2.0
     assert found(problem, [*known, flat])[0].lr is None
+
+
+@pytest.mark.parametrize("rule", ["fastai_slide", "fastai_valley", "lightning"])
+def test_a_constant_loss_has_no_answer_whatever_the_rule_says(rule):
+    """Rules of other tools suggest a rate there too; neither the sweeps nor the short run have shown that it trains."""
+
+    def constant(lane):
+        record = trained(lane)
+        record.curve.train_loss[:] = record.curve.valid_loss[:] = 2.0
+        return replace(record, outcome=Outcome.FINISHED)
+
+    strategy, problem = search.parse(f"range_test:{rule}"), asked_problem(quick=True)
+    known = run(strategy, problem, constant)
+    assert strategy.suggest(problem, known) is not None
+    assert found(problem, known)[0].lr is None
 
 
 def test_a_rate_alone_has_no_interval():
