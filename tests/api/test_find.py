@@ -9,6 +9,7 @@ import torch
 import pacesetter as ps
 from pacesetter.errors import InputError, UnknownName
 from pacesetter.records import Outcome
+from pacesetter.report._summary import strategies
 from pacesetter.report.panels import final_loss
 
 HERE = {"engine": "vectorised", "workers": 1}
@@ -103,6 +104,14 @@ def test_a_quick_range_test_gives_its_own_suggestion():
     assert answer.safe_range is None
     assert {"range-test", "not-verified"} <= names(answer)
     assert not {"beside", "edge-of-range"} & names(answer)
+
+
+def test_a_quick_look_is_not_drawn_as_one_that_learned_nothing():
+    """No run went to the end, so there is no loss to rank by; that is what is said in its place."""
+    answer = ps.find(line(), optimizer="sgd", quick=True, **HERE)
+    assert answer.lr is not None
+    (row,) = strategies(answer.study.record)
+    assert row.nothing == "not trained in full"
 
 
 @pytest.mark.parametrize("steps", [135, 150, 300])

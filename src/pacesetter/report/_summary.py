@@ -21,9 +21,10 @@ _WORST_FIRST = {Level.BAD: 0, Level.WARNING: 1}  # what is good to know keeps th
 class Strategy(NamedTuple):
     """A strategy at its best tried rate. Means and spreads are over the seeds of that rate; None is "not known".
 
-    `rank` is 1 for the lowest validation loss, None where no rate learned. `seeds` counts the finished lanes that the
-    means are of. `steps_to_target` is None when no seed reached it, and `reached` says how many did. `runs` is its
-    whole cost in full trainings; `lanes` and `left` count all its lanes and those that have not ended.
+    `rank` is 1 for the lowest validation loss, None where no rate was trained in full and learned. `seeds` counts the
+    finished lanes that the means are of. `steps_to_target` is None when no seed reached it, and `reached` says how many
+    did. `runs` is its whole cost in full trainings; `lanes` and `left` count all its lanes and those that have not
+    ended.
     """
 
     rank: int | None
@@ -48,9 +49,9 @@ class Strategy(NamedTuple):
 
     @property
     def nothing(self) -> str:
-        """What is said in place of a best rate where there is none."""
+        """What is said in place of the loss at the best rate where there is none."""
         if not self.left:
-            return "no rate learned"
+            return "no rate learned" if self.answer.best_tried is None else "not trained in full"
         return "not trained yet" if self.left == self.lanes else "no answer yet"
 
 
