@@ -277,6 +277,25 @@ def test_the_interval_reaches_half_way_to_the_next_full_runs(best: float) -> Non
     assert high >= np.sqrt(answer.lr * full[at + 1]) * (1 - 1e-5)
 
 
+def test_the_interval_of_a_search_holds_the_best_rate_nine_times_in_ten() -> None:
+    """By simulation, over bottoms between the rates that are trained, drifts, widths of the valley and noise."""
+    chance = np.random.default_rng(3)
+    held = []
+    for _ in range(60):
+        best, drift = chance.uniform(-4, -1), chance.uniform(0, 1)
+        noise, sharp = chance.choice([0.01, 0.03, 0.1]), chance.choice([0.5, 2.0, 8.0])
+
+        def end(lane: Lane, best=best, drift=drift, noise=noise, sharp=sharp) -> float:
+            bottom = best - drift * np.log10(lane.total_steps / TOTAL)
+            return UNTRAINED - 1.8 / (1 + sharp * (np.log10(lane.lr) - bottom) ** 2) + chance.normal(0, noise)
+
+        known = searched(problem(), end)
+        study = StudyRecord("s", "t", TOTAL, tuple(known), provenance={"problem": problem().to_json()})
+        low, high = np.log10(judge(study).answers[0].interval)
+        held.append(low <= best <= high)
+    assert np.mean(held) >= 0.9
+
+
 @pytest.mark.parametrize("kept", ["low", "high"])
 def test_a_best_rate_at_the_end_of_the_full_runs_has_an_interval(kept: str) -> None:
     """Where the budget ended before a full run to one side of it: from there the model alone is asked."""

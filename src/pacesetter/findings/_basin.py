@@ -239,15 +239,16 @@ class Basin:
 
     @property
     def best(self) -> float:
-        """The rate that is expected to be best at the full length, of those tried and the middles between them.
+        """The rate that is expected to be best at the full length, of those that a longer search would train."""
+        return self.told_apart[int(self.valley(np.log10(self.told_apart)).argmin())]
 
-        The model cannot tell closer ones apart, and these are the ones that a longer search would train.
-        """
+    @cached_property
+    def told_apart(self) -> tuple[float, ...]:
+        """The rates tried and the middles between them, ascending: the model cannot tell closer ones apart."""
         tried = sorted({trial.lr for trial in self.trials})
         gaps = pairwise(tried)
         middles = [float(f"{(a * b) ** 0.5:.{DIGITS}g}") for a, b in gaps if np.log10(b / a) > 2 * FINEST]
-        known = sorted([*tried, *middles])
-        return known[int(self.valley(np.log10(known)).argmin())]
+        return tuple(sorted([*tried, *middles]))
 
     @cached_property
     def _sites(self) -> Floats:
@@ -256,19 +257,15 @@ class Basin:
 
     @cached_property
     def _drawn(self) -> Floats:
-        """[SAMPLES, sites]."""
-        return self._draw(self._sites)
-
-    def _draw(self, places: Floats) -> Floats:
-        """[SAMPLES, places], valleys of the full length as they may be at log10 of rates; the same at each call."""
+        """[SAMPLES, sites], valleys of the full length as they may be; the same at each call."""
         from threadpoolctl import threadpool_limits
 
         # Matrices this small gain nothing from several threads, which on a busy machine wait for each other: 3 seconds
         # instead of a tenth of one.
         with threadpool_limits(1, user_api="blas"):
-            return self._draw_alone(places)
+            return self._draw(self._sites)
 
-    def _draw_alone(self, places: Floats) -> Floats:
+    def _draw(self, places: Floats) -> Floats:
         chance = np.random.default_rng(0)
         lengths = np.zeros(len(places))
         counts = chance.multinomial(SAMPLES, self._parts.weights)
@@ -298,8 +295,15 @@ class Basin:
 
     def chances(self, places: Floats) -> Floats:
         """[places], of each of some log10 of rates to be the best of them."""
-        drawn = self._draw(places)
-        return np.bincount(drawn.argmin(axis=1), minlength=len(places)) / len(drawn)
+        return np.bincount(self.samples(places).argmin(axis=1), minlength=len(places)) / SAMPLES
+
+    def likely(self, places: Floats, share: float) -> NDArray[np.bool_]:
+        """[places]: the fewest log10 of rates among which the best of them is with a chance of `share`."""
+        chances = self.chances(places)
+        order = np.argsort(-chances, kind="stable")
+        found = np.zeros(len(places), dtype=np.bool_)
+        found[order[: 1 + int(np.searchsorted(chances[order].cumsum(), share - 1e-9))]] = True
+        return found
 
     def best_run(self) -> float | None:
         """The rate, of those trained to the full length without loss, that is expected to be best; None without one."""
