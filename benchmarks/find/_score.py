@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from _suggestion import Suggestion
-from _tasks import FRESH, TUNED_ON
+from _tasks import FRESH, TUNED_ON, UNSEEN
 from _truth_table import Truth
 
 Figures = dict[str, float | None]
@@ -115,12 +115,13 @@ def worst_sweep(scored: Sequence[Scored]) -> str:
 
 
 def by_origin(sweeps: Sequence[Truth]) -> dict[str, list[Truth]]:
-    """All sweeps, those of tasks that the search was tuned on, of those in sight, and of the fresh ones; none empty."""
+    """All sweeps, then by what their tasks were to the making of the search; only groups that have any."""
     groups = {
         "": list(sweeps),
         "tuned on": [truth for truth in sweeps if truth.task in TUNED_ON],
-        "in sight": [truth for truth in sweeps if truth.task not in (*TUNED_ON, *FRESH)],
+        "in sight": [truth for truth in sweeps if truth.task not in (*TUNED_ON, *FRESH, *UNSEEN)],
         "fresh": [truth for truth in sweeps if truth.task in FRESH],
+        "unseen": [truth for truth in sweeps if truth.task in UNSEEN],
     }
     return {name: mine for name, mine in groups.items() if mine}
 

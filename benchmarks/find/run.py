@@ -3,7 +3,7 @@
     python benchmarks/find/run.py [--task NAME ...] [--method NAME ...] [--peers] [--repeats 3] [--json FILE]
 
 Each method is asked on every sweep (task x optimizer x schedule) that `truth.csv.gz` has, under `--repeats` seeds that
-the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 to 24 seeds. Columns:
+the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 to 96 seeds. Columns:
 
     runs                  updates made, as trainings of the whole length
     wall                  median wall time, as that of one plain PyTorch loop over the whole length, timed beside it
@@ -15,9 +15,9 @@ the truth did not use. `truth.py` makes that file: the loss at 29 rates under 8 
     held %                percentage of intervals that hold the truth's best rate
     width, flat, sharp    median decades of the interval: of all sweeps, of the flattest and of the sharpest third
 
-A line for all tasks is followed by those for the tasks that the search was tuned on, those that were in sight then, and
-the fresh ones. `--each` adds the
-means of every sweep. `benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
+A line for all tasks is followed by those for the tasks that the search was tuned on, those that were in sight then, the
+fresh and the unseen ones (`_tasks.py` has what that means). `--each` adds the means of every sweep.
+`benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
 
 `--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes hours the first time: the full runs
 that searches ask for are kept in a folder for temporary files, and every search that asks for one pays for it all the
@@ -49,7 +49,7 @@ from pacesetter.cli.session import keep_freed_memory
 from pacesetter.tasks import Task
 
 SEEDS_APART = 100
-"""Repetition k has the seeds from 100 k on; the truth has 0 to 23 at most."""
+"""Repetition k has the seeds from 100 k on; the truth has 0 to 95 at most."""
 PLAIN_LR = 1e-3
 """A rate with which every task trains; what it is does not matter to the time."""
 PLAIN_TIMINGS = 3

@@ -257,15 +257,19 @@ class Basin:
 
     @cached_property
     def _drawn(self) -> Floats:
-        """[SAMPLES, sites], valleys of the full length as they may be; the same at each call."""
+        """[SAMPLES, sites]."""
+        return self._draw(self._sites)
+
+    def _draw(self, places: Floats) -> Floats:
+        """[SAMPLES, places], valleys of the full length as they may be at log10 of rates; the same at each call."""
         from threadpoolctl import threadpool_limits
 
         # Matrices this small gain nothing from several threads, which on a busy machine wait for each other: 3 seconds
         # instead of a tenth of one.
         with threadpool_limits(1, user_api="blas"):
-            return self._draw(self._sites)
+            return self._draw_alone(places)
 
-    def _draw(self, places: Floats) -> Floats:
+    def _draw_alone(self, places: Floats) -> Floats:
         chance = np.random.default_rng(0)
         lengths = np.zeros(len(places))
         counts = chance.multinomial(SAMPLES, self._parts.weights)
@@ -295,7 +299,8 @@ class Basin:
 
     def chances(self, places: Floats) -> Floats:
         """[places], of each of some log10 of rates to be the best of them."""
-        return np.bincount(self.samples(places).argmin(axis=1), minlength=len(places)) / SAMPLES
+        drawn = self._draw(places)
+        return np.bincount(drawn.argmin(axis=1), minlength=len(places)) / len(drawn)
 
     def likely(self, places: Floats, share: float) -> NDArray[np.bool_]:
         """[places]: the fewest log10 of rates among which the best of them is with a chance of `share`."""
