@@ -68,6 +68,8 @@ STEP = 0.05
 """Of the rates that the valley is looked at, in decades."""
 FINEST = 0.15
 """Decades: rates closer than this are not told apart, nor by a full run each."""
+NEAR_EDGE = 0.3
+"""Decades from a rate that diverged up to which some seeds diverge, although one or two of them did not."""
 DIGITS = 6
 """Significant digits of a rate that is told."""
 BEYOND = 0.5
@@ -311,11 +313,20 @@ class Basin:
         return found
 
     def best_run(self) -> float | None:
-        """The rate, of those trained to the full length without loss, that is expected to be best; None without one."""
+        """The rate, of those trained to the full length without loss, that is expected to be best; None without one.
+
+        One that is close to a rate that diverged is the best only where there is no other.
+        """
         full = [trial for trial in self.trials if trial.steps == self.total_steps]
         lost = {trial.lr for trial in full if not np.isfinite(trial.value)}
         good = sorted({trial.lr for trial in full} - lost)
+        good = [rate for rate in good if not self.near_edge(rate)] or good
         return good[int(np.argmin(self.valley(np.log10(good))))] if good else None
+
+    def near_edge(self, rate: float) -> bool:
+        """Whether a rate a quarter of a decade above, or closer, diverged at any length: other seeds would here."""
+        lost = [trial.lr for trial in self.trials if not np.isfinite(trial.value) and trial.lr > rate]
+        return bool(lost) and float(np.log10(min(lost) / rate)) < NEAR_EDGE
 
 
 def _usual(drifts: Floats, mean: float) -> Floats:

@@ -270,9 +270,10 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
     if at == 0:
         return _meeting(problem, places[0], -APART)
     if at == len(places) - 1:
-        # What diverged in a short run needs no full one.
-        beyond = _meeting(problem, places[-1], APART)
-        return beyond if beyond < _lost_above(trials, best) else None
+        # What diverged in a short run needs no full one, and what is close to it is never the answer.
+        model, lost = basin(problem, trials), _lost_above(trials, best)
+        further = (_meeting(problem, places[-1], away) for away in (APART, APART / 2))
+        return next((rate for rate in further if best < rate < lost and not model.near_edge(rate)), None)
     bottom = _meeting(problem, basin(problem, trials).bottom(None, places[at - 1], places[at + 1]))
     return bottom if np.abs(np.array(places) - np.log10(bottom)).min() > FINEST else None
 
