@@ -71,6 +71,21 @@ def test_diverged_runs_push_the_bottom_away() -> None:
     assert -3.5 < np.log10(Basin(made, TOTAL).best) < -1.0
 
 
+@pytest.mark.parametrize(("lost", "steps", "best"), [(-0.75, TOTAL, -1.5), (-0.75, 10, -1.5), (-0.5, TOTAL, -1.0)])
+def test_a_rate_close_below_one_that_diverged_is_not_the_best(lost: float, steps: int, best: float) -> None:
+    """However well it did, and however short the run that diverged; half a decade is far enough."""
+    values = {-2.0: 1.2, -1.5: 1.1, -1.0: 1.0}
+    made = [Trial(10.0**x, 0, TOTAL, value, 2.0) for x, value in values.items()]
+    made.append(Trial(10.0**lost, 0, steps, float("inf"), 2.0))
+    assert np.log10(Basin(made, TOTAL).best_run() or 1) == pytest.approx(best)
+
+
+def test_a_rate_close_below_one_that_diverged_is_the_best_where_it_is_alone() -> None:
+    """It is all that is known to train."""
+    made = [Trial(10.0**x, 0, TOTAL, value, 2.0) for x, value in ((-1.0, 1.0), (-0.75, float("inf")))]
+    assert np.log10(Basin(made, TOTAL).best_run() or 1) == pytest.approx(-1.0)
+
+
 def test_what_never_improved_is_not_learned() -> None:
     """Runs that end within a hundredth of the untrained value, or diverge, say nothing of a best rate."""
     flat = [Trial(1e-3, 0, TOTAL, 1.995, 2.0), Trial(1e-1, 0, TOTAL, float("inf"), 2.0)]

@@ -277,6 +277,16 @@ def test_the_interval_reaches_half_way_to_the_next_full_runs(best: float) -> Non
     assert high >= np.sqrt(answer.lr * full[at + 1]) * (1 - 1e-5)
 
 
+@pytest.mark.parametrize("edge", [-2.6, -1.4, -0.3, 0.2])
+def test_what_improves_up_to_where_it_breaks_is_left_alone_just_below(edge: float) -> None:
+    """The answer is the rate half a decade below what diverged, or the next where runs lie a quarter apart."""
+    known = searched(problem(), lambda lane: 1.9 - 0.2 * np.log10(lane.lr / 1e-5) if lane.lr < 10**edge else np.inf)
+    found = Pace().suggest(problem(), known)
+    lost = min(r.lane.lr for r in known if r.outcome is Outcome.DIVERGED)
+    assert 0.3 < np.log10(lost / found) < 0.8
+    assert sum(r.lane.lr == found and r.lane.total_steps == TOTAL for r in known) >= 2
+
+
 def test_the_interval_of_a_search_holds_the_best_rate_nine_times_in_ten() -> None:
     """By simulation, over bottoms between the rates that are trained, drifts, widths of the valley and noise."""
     chance = np.random.default_rng(3)
