@@ -32,8 +32,8 @@ MORE_SEEDS = {
     "friedman sgd(momentum=0.9) constant": range(96),
     "spirals sgd(momentum=0.9) constant": range(96),
 }
-"""Of tasks and of sweeps where single seeds break: with fewer the difference between the best rate and those beside it is
-uncertain by more than 4 % of the improvement."""
+"""Of tasks and of sweeps where single seeds break: with fewer the difference between the best rate and those beside it
+is uncertain by more than 4 % of the improvement."""
 SHARES = (27, 9, 3, 1)
 TRUTH = Path(__file__).parent / "truth.csv.gz"
 COLUMNS = ("sweep", "lr", "seed", "step", "value")
