@@ -2,7 +2,7 @@
 
 Constants of the search were chosen on those of `TUNED_ON`, with the figures of the next four in sight. Those of `FRESH`
 came later, when the model's constants were chosen. Faults that they showed were mended, so they are not wholly clean.
-Those of `UNSEEN` came when all of that was done: nothing was chosen or mended by what they show.
+Those of `UNSEEN` came when all of that was done; one fault that they showed was mended too.
 """
 
 from collections.abc import Callable
