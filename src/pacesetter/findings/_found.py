@@ -1,9 +1,9 @@
 """The answer of a search, as numbers: what trials of several lengths say about the best rate at the full one.
 
 *Claim*: of the rates trained to the full length, the one whose loss is expected to be lowest by the model of `_basin`,
-but none close below a rate that diverged where there is another;
-where none was (a first look), that of the rates tried and the middles between them, and of fewer than three rates the
-best of these. It is made only where rates on both sides were tried, by runs of their own or by a sweep over them.
+none close below a rate that diverged where there is another; where none was (a first look), that of the rates tried and
+the middles between them, and of fewer than three rates the best of these. It is made only where rates on both sides
+were tried, by runs of their own or by a sweep over them.
 
 *Interval*: of the rates tried in the valley and the middles between them the fewest among which the best of them is in
 SURE of the valleys drawn from the model, from the lowest to the highest, and at least half the way to the next of the

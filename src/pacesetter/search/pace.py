@@ -5,8 +5,8 @@
 2. *Narrow*: three rates around what is then expected to be best at a ninth of the length. Two lengths tell how far the
    best rate moves when runs get longer (`findings._basin` has the model).
 3. *Verify*: full runs at the expected best rate and half a decade to each side. The search goes on to a side while the
-   best full run lies at its end, though not close to a rate that diverged, then to the bottom of the valley between full
-   runs, and ends with a second seed of the best.
+   best full run lies at its end, though not close to what diverged, then to the bottom of the valley between full runs,
+   and ends with a second seed of the best.
 
 Where no run may be shorter than the full length, three rates over the range are followed by one run after the other of
 the rate that is most likely to be the best, the runs that it has had already set against it: first that looks about,
