@@ -19,10 +19,10 @@ A line for all tasks is followed by those for the tasks that the search was tune
 fresh and the unseen ones (`_tasks.py` has what that means). `--each` adds the means of every sweep.
 `benchmarks/_compare.py OLD.json NEW.json` prints two results side by side.
 
-`--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes an hour a repetition the first time: the
-full runs that searches ask for are kept in a folder for temporary files, and every search that asks for one pays for it
-all the same. Without `--method`, `find`, `find --quick` and the range test are asked; `--method grid --peers` asks the grid and
-the peers.
+`--peers` needs `pip install torch-lr-finder optuna greenlet lightning`. It takes an hour a repetition the first time:
+the full runs that searches ask for are kept in a folder for temporary files, and every search that asks for one pays
+for it all the same. Without `--method`, `find`, `find --quick` and the range test are asked; `--method grid --peers`
+asks the grid and the peers.
 """
 
 import argparse
