@@ -69,7 +69,7 @@ STEP = 0.05
 FINEST = 0.15
 """Decades: rates closer than this are not told apart, nor by a full run each."""
 NEAR_EDGE = 0.3
-"""Decades from a rate that diverged up to which some seeds diverge, although one or two of them did not."""
+"""Decades from a rate that diverged up to which other seeds may diverge, although one or two of them did not."""
 DIGITS = 6
 """Significant digits of a rate that is told."""
 BEYOND = 0.5
@@ -320,11 +320,11 @@ class Basin:
         full = [trial for trial in self.trials if trial.steps == self.total_steps]
         lost = {trial.lr for trial in full if not np.isfinite(trial.value)}
         good = sorted({trial.lr for trial in full} - lost)
-        good = [rate for rate in good if not self.near_edge(rate)] or good
+        good = [rate for rate in good if not self._near_edge(rate)] or good
         return good[int(np.argmin(self.valley(np.log10(good))))] if good else None
 
-    def near_edge(self, rate: float) -> bool:
-        """Whether a rate a quarter of a decade above, or closer, diverged at any length: other seeds would here."""
+    def _near_edge(self, rate: float) -> bool:
+        """Whether a rate a quarter of a decade above, or closer, diverged at any length: other seeds may here."""
         lost = [trial.lr for trial in self.trials if not np.isfinite(trial.value) and trial.lr > rate]
         return bool(lost) and float(np.log10(min(lost) / rate)) < NEAR_EDGE
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from pacesetter import schedules
 from pacesetter.errors import InputError
-from pacesetter.findings._basin import FINEST, basin
+from pacesetter.findings._basin import FINEST, NEAR_EDGE, basin
 from pacesetter.findings._reading import trials_of
 from pacesetter.findings._trials import gained, is_verified, learned, learned_at
 from pacesetter.records import Lane, LaneRecord, Problem, Trial
@@ -270,10 +270,10 @@ def _better(problem: Problem, trials: Sequence[Trial]) -> float | None:
     if at == 0:
         return _meeting(problem, places[0], -APART)
     if at == len(places) - 1:
-        # What diverged in a short run needs no full one, and what is close to it is never the answer.
-        model, lost = basin(problem, trials), _lost_above(trials, best)
+        # What diverged in a short run needs no full one, nor does what is close to it and so not the answer.
+        lost = _lost_above(trials, best)
         further = (_meeting(problem, places[-1], away) for away in (APART, APART / 2))
-        return next((rate for rate in further if best < rate < lost and not model.near_edge(rate)), None)
+        return next((rate for rate in further if rate > best and np.log10(lost / rate) >= NEAR_EDGE), None)
     bottom = _meeting(problem, basin(problem, trials).bottom(None, places[at - 1], places[at + 1]))
     return bottom if np.abs(np.array(places) - np.log10(bottom)).min() > FINEST else None
 
